@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Pages, KiB, MiB: the conversions, and the rounding that each control operation applies.
+
+A tmem page is 4096 bytes in every release. Amounts without a unit in their name are pages.
+"""
+
+from __future__ import annotations
+
+import re
+
+from xm_tmem.errors import BadInput
+
+PAGE_BYTES = 4096
+PAGE_KB = 4
+PAGES_PER_MB = 256
+
+_SUFFIX_BYTES = {
+    "": 1,
+    "b": 1,
+    "k": 1 << 10,
+    "kb": 1 << 10,
+    "kib": 1 << 10,
+    "m": 1 << 20,
+    "mb": 1 << 20,
+    "mib": 1 << 20,
+    "g": 1 << 30,
+    "gb": 1 << 30,
+    "gib": 1 << 30,
+    "t": 1 << 40,
+    "tb": 1 << 40,
+    "tib": 1 << 40,
+}
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
+
+
+def parse_size(text: str, *, default_unit: str = "KiB") -> int:
+    """`text` such as 512, 64MiB, 1.5G or 20 pages, in bytes. A bare number has `default_unit`.
+
+    Decimal-looking suffixes (MB) mean the binary unit, as Xen's own tools have it. Raises BadInput.
+    """
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise BadInput(f"{text!r} is no size: write a number with KiB, MiB, GiB or pages")
+    number, suffix = match.groups()
+    unit = (suffix or default_unit).lower()
+    factor = PAGE_BYTES if unit in ("p", "page", "pages") else _SUFFIX_BYTES.get(unit)
+    if factor is None:
+        raise BadInput(f"{suffix!r} is no unit: use KiB, MiB, GiB or pages")
+    whole, _, fraction = number.partition(".")
+    scale = 10 ** len(fraction)
+    return int(whole + fraction) * factor // scale
+
+
+def kb_from_bytes(size_bytes: int) -> int:
+    """Bytes as KiB, rounded up."""
+    return (size_bytes + 1023) >> 10
+
+
+def pages_from_kb(size_kb: int) -> int:
+    """KiB as pages, rounded up: what FLUSH does with its argument (C: tmemc_flush_mem)."""
+    return (size_kb + PAGE_KB - 1) // PAGE_KB
+
+
+def mb_from_pages(pages: int) -> int:
+    """Pages as MiB, rounded down: what QUERY_FREEABLE_MB does."""
+    return pages // PAGES_PER_MB

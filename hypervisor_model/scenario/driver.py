@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a scenario asks of whatever drives a guest; docs/design/guest-drivers.md explains the choices.
+
+Units     a driver's time is microseconds of modelled time since the host booted; operations are tmem hypercalls
+          the guest made, and what the model has of CPU and disk between them costs nothing but modelled time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hypervisor_model.hypervisor import Hypervisor
+
+Value = str | int | float | bool | None
+"""A cell of a report: what JSON can hold without nesting."""
+
+
+class GuestDriver(Protocol):
+    """A guest at work. All of its state is in attributes, so that a checkpoint can hold it (see checkpoint.py)."""
+
+    @property
+    def time_us(self) -> int:
+        """The guest's own clock. It never goes back, and stands still when `finished`."""
+
+    @property
+    def finished(self) -> bool:
+        """There is nothing left to do. Never true again false."""
+
+    @property
+    def operations_total(self) -> int | None:
+        """How many operations this guest does in all; None when that is not known."""
+
+    def step(self, budget: int, until_us: int) -> int:
+        """Work until `budget` (>= 1) operations are done, the clock reaches `until_us`, or all is done.
+
+        The number of operations done, 0..budget. The sequence of operations depends on the seed and on the
+        hypervisor's answers, never on how the work is cut into steps.
+        """
+
+    def report(self) -> Mapping[str, Value]:
+        """What there is to say of the run so far. Keys are stable names, a unit at the end where it has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What a guest kind gets to build its driver from: the domain exists already, the rest is up to the kind."""
+
+    hypervisor: Hypervisor
+    domain_id: int
+    name: str
+    seed: str
+    """For random.Random(seed): differs for each guest, the same in every run of the scenario."""
+    memory: int
+    """Pages the domain has at boot."""
+    max_memory: int
+    """Pages the domain may have."""
+    spec: Mapping[str, Any]
+    """The guest's part of the scenario, checked: defaults filled in, sizes in pages, times in microseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class GuestKind:
+    """A value of a guest's `kind:` key."""
+
+    summary: str
+    properties: Mapping[str, Any]
+    """JSON schemas of the keys that a guest of this kind has besides those of every guest."""
+    make: Callable[[Boot], GuestDriver]
+    required: tuple[str, ...] = ()

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A domain, as far as tmem and the page heap look at it (C: struct domain)."""
+
+from __future__ import annotations
+
+from hypervisor_model.host.guest_memory import GuestMemory
+
+
+class Domain:
+    """`tot_pages` is what it owns, `max_pages` what it may own; both include tmem's persistent pages."""
+
+    __slots__ = ("domid", "dying", "max_pages", "memory", "name", "privileged", "tmem", "tot_pages")
+
+    def __init__(
+        self,
+        domid: int,
+        *,
+        name: str | None,
+        max_pages: int,
+        tot_pages: int,
+        memory: GuestMemory,
+        privileged: bool,
+    ) -> None:
+        self.domid = domid
+        self.name = name
+        self.max_pages = max_pages
+        self.tot_pages = tot_pages
+        self.memory = memory
+        self.privileged = privileged
+        self.dying = False
+        self.tmem: object = None  # the tmem client, made on first use

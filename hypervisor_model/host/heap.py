@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Page frames: Xen's heap, tmem's own list of pages, and who is billed for what.
+
+Models    alloc_heap_pages, alloc_domheap_pages, assign_pages, donate_page, steal_page and total_free_pages of
+          page_alloc.c and mm.c as far as tmem meets them; the page lists of tmem_xen.h and tmem_xen.c.
+Units     pages.
+Left out  frame numbers and contents: frames are alike, so counting them is enough. NUMA, zones, claims.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from hypervisor_model.host.domain import Domain
+
+MIDSIZE_FRACTION: Final = 128  # of the heap that order-0 allocations leave to mid-size ones
+_LARGE_ORDER: Final = 9
+PAGES_PER_MB: Final = 256
+
+
+class Reclaimer(Protocol):
+    """Whoever can give pages back when the heap runs low."""
+
+    def relinquish_page(self, order: int, from_tmem: bool) -> bool:
+        """C: tmem_relinquish_pages. True: one page, no longer on any list."""
+
+
+class Heap:
+    """Pages of the host by where they are; `avail` of `frames` are on no list of tmem's and owned by nobody."""
+
+    __slots__ = (
+        "avail",
+        "frames",
+        "freeable_page_count",
+        "midsize",
+        "reclaimer",
+        "reserve_underflows",
+        "scrubbed",
+        "tmem_list_pages",
+    )
+
+    def __init__(self, frames: int, *, reserve_underflows: bool = True) -> None:
+        self.frames = frames
+        self.avail = frames
+        self.midsize = frames // MIDSIZE_FRACTION
+        self.tmem_list_pages = 0  # C: tmem_page_list_pages
+        self.freeable_page_count = 0  # pages that hold ephemeral data or what describes it
+        self.scrubbed = 0
+        self.reserve_underflows = reserve_underflows
+        self.reclaimer: Reclaimer | None = None
+
+    @property
+    def freeable(self) -> int:
+        """C: tmem_freeable_pages."""
+        return 0 if self.reclaimer is None else self.tmem_list_pages + self.freeable_page_count
+
+    def memory_is_short(self) -> bool:
+        """Less than 1 MiB left for tmem? (C: tmh_free_mb() == 0)"""
+        left = self.tmem_list_pages + self.avail - self.midsize
+        # QUIRK total_free_pages: below the mid-size reserve the unsigned difference wraps round to "plenty".
+        return left < PAGES_PER_MB and (left >= 0 or not self.reserve_underflows)
+
+    def alloc_heap_pages(self, order: int, *, from_tmem: bool) -> bool:
+        """2^order pages for the hypervisor or for tmem (C: alloc_heap_pages)."""
+        request = 1 << order
+        if request > self.avail + self.freeable:
+            return False
+        if (order == 0 or order >= _LARGE_ORDER) and self.avail <= self.midsize and self.freeable > 0:
+            # Nothing but tmem may go below the reserve for mid-size allocations; tmem has to give instead.
+            return self.reclaimer is not None and self.reclaimer.relinquish_page(order, from_tmem)
+        if self.avail < request:
+            return False
+        self.avail -= request
+        return True
+
+    def free_heap_pages(self, count: int) -> None:
+        """Give pages back to the heap."""
+        self.avail += count
+
+    def alloc_domain_page(self, domain: Domain) -> bool:
+        """One page owned by `domain` (C: alloc_domheap_pages with MEMF_tmem)."""
+        if not self.alloc_heap_pages(0, from_tmem=True):
+            return False
+        if domain.dying or domain.tot_pages >= domain.max_pages:
+            self.avail += 1
+            return False
+        domain.tot_pages += 1
+        return True
+
+    # Ephemeral data, and what describes it: owned by nobody.
+
+    def alloc_page(self) -> bool:
+        """C: tmh_alloc_page, __tmem_alloc_page."""
+        if self.tmem_list_pages:
+            self.tmem_list_pages -= 1
+        elif self.avail > self.midsize:
+            self.avail -= 1
+        elif not self.alloc_heap_pages(0, from_tmem=True):
+            return False
+        self.freeable_page_count += 1
+        return True
+
+    def free_page(self) -> None:
+        """C: tmh_free_page, __tmem_free_page."""
+        self.tmem_list_pages += 1
+        self.freeable_page_count -= 1
+
+    def take_listed_page(self) -> bool:
+        """A page off tmem's own list, for the heap (C: tmem_page_list_get)."""
+        if not self.tmem_list_pages:
+            return False
+        self.tmem_list_pages -= 1
+        return True
+
+    # Persistent data: owned by the domain that put it.
+
+    def alloc_page_for(self, domain: Domain) -> bool:
+        """C: _tmh_alloc_page_thispool, __tmem_alloc_page_thispool."""
+        if domain.tot_pages >= domain.max_pages:
+            return False
+        if self.tmem_list_pages and not domain.dying:  # donate_page refuses a dying domain
+            self.tmem_list_pages -= 1
+            domain.tot_pages += 1
+            return True
+        return self.alloc_domain_page(domain)
+
+    def free_page_of(self, domain: Domain) -> None:
+        """C: _tmh_free_page_thispool with steal_page, which succeeds for every owned page."""
+        domain.tot_pages -= 1
+        self.tmem_list_pages += 1
+
+    def release_list(self) -> None:
+        """Scrub the whole list and hand it to the heap (C: tmh_release_avail_pages_to_host)."""
+        self.scrubbed += self.tmem_list_pages
+        self.avail += self.tmem_list_pages
+        self.tmem_list_pages = 0

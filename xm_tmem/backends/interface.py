@@ -3,16 +3,18 @@
 
 The vocabulary: a *client* is a domain that has used tmem; `None` for a client id means every client. Amounts are
 pages unless the name ends in another unit. Methods raise errors of `xm_tmem.errors` and nothing else.
+
+Records are NamedTuples, not dataclasses: this module is on the path of every command, and they cost a tenth to import.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
-from xm_tmem.errors import Unsupported
+from xm_tmem.errors import TmemOff, Unsupported
 from xm_tmem.ids import DomainId, PoolId, SharedUuid
 
 
@@ -41,8 +43,7 @@ class TmemState(enum.Enum):
     ABSENT = "absent"  # not built
 
 
-@dataclass(frozen=True, slots=True)
-class HostInfo:
+class HostInfo(NamedTuple):
     """What host this is."""
 
     connection: str  # the URI as the user would type it
@@ -51,12 +52,12 @@ class HostInfo:
     abi: str  # "tmemc", "sysctl", "client_info"
     tmem: TmemState
     command_line: str  # the hypervisor's own
-    options: dict[str, str] = field(default_factory=dict)  # tmem options found on it: {"tmem": "1"}
-    details: dict[str, str] = field(default_factory=dict)  # anything else worth showing, in reading order
+    release_has_tmem: bool = True  # False from 4.13 on: nothing to switch on or to compile in
+    options: Mapping[str, str] = MappingProxyType({})  # tmem options found on it: {"tmem": "1"}
+    details: Mapping[str, str] = MappingProxyType({})  # anything else worth showing, in reading order
 
 
-@dataclass(frozen=True, slots=True)
-class DomainInfo:
+class DomainInfo(NamedTuple):
     """A domain of the host; None where nobody who could be asked knows."""
 
     domain_id: DomainId
@@ -68,8 +69,7 @@ class DomainInfo:
     vcpus: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ClientInfo:
+class ClientInfo(NamedTuple):
     """A client's settings. `cap` is None where the release has none."""
 
     weight: int
@@ -80,8 +80,7 @@ class ClientInfo:
     nr_pools: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PoolInfo:
+class PoolInfo(NamedTuple):
     """A pool as save and restore see it. For a private pool `uuid` is whatever the guest gave."""
 
     pool_id: PoolId
@@ -91,23 +90,21 @@ class PoolInfo:
     uuid: SharedUuid
 
 
-@dataclass(frozen=True, slots=True)
-class SavedPage:
+class SavedPage(NamedTuple):
     """A persistent page with its handle. `oid` is 192 bits as one integer, word 0 lowest."""
 
     pool_id: PoolId
     oid: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody wants of a page
     page: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Invalidation:
+class Invalidation(NamedTuple):
     """The handle of a persistent page that was flushed or replaced after SAVE_BEGIN of a live save."""
 
     pool_id: PoolId
     oid: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody wants of a page
 
 
 class Backend(Protocol):
@@ -180,11 +177,23 @@ class Backend(Protocol):
 
 
 def require(backend: Backend, wanted: Capability) -> None:
-    """Operations call this before anything is sent; backends need not check again. Raises Unsupported."""
+    """Operations call this before anything is sent; backends need not check again. Raises Unsupported, TmemOff."""
     missing = wanted & ~backend.capabilities
-    if missing:
-        verb = (missing.name or str(missing)).lower().replace("_", " ").replace("|", " or ")
-        raise Unsupported(f"{backend.name} cannot {verb}{why_missing(missing)}")
+    if not missing:
+        return
+    if not backend.capabilities:
+        raise TmemOff(why_no_tmem(backend.host()))
+    verb = (missing.name or str(missing)).lower().replace("_", " ").replace("|", " or ")
+    raise Unsupported(f"{backend.name} cannot {verb}{why_missing(missing)}")
+
+
+def why_no_tmem(host: HostInfo) -> str:
+    """What to do about a host whose tmem is not ON."""
+    if host.tmem is TmemState.OFF:
+        return f"{host.connection}: tmem is off; boot Xen {host.xen_version} with tmem=1 on its command line"
+    if host.release_has_tmem:
+        return f"{host.connection}: this Xen {host.xen_version} was built without tmem (CONFIG_TMEM)"
+    return f"{host.connection}: Xen {host.xen_version} has no tmem; it was removed in Xen 4.13"
 
 
 def why_missing(missing: Capability) -> str:

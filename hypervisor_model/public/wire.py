@@ -57,6 +57,7 @@ _CALL: Final = struct.Struct(
     "<IiIII"
 )  # number, handle offset or -1, argument bytes, buffer bytes, of them sent
 _RESULT: Final = struct.Struct("<qI")  # value, bytes of the buffer sent
+_POINTER: Final = struct.Struct("<Q")
 _COUNT: Final = struct.Struct("<I")
 _TEXT: Final = struct.Struct("<H")
 _DOMAIN: Final = struct.Struct("<I")
@@ -97,6 +98,13 @@ class Call:
         self.argument = argument
         self.handle_offset = handle_offset
         self.buffer = buffer
+
+    def argument_pointing_to(self, address: int) -> bytes:
+        """The argument struct with `address` where the pointer to the buffer stands."""
+        if self.handle_offset is None:
+            return self.argument
+        end = self.handle_offset + _POINTER.size
+        return self.argument[: self.handle_offset] + _POINTER.pack(address) + self.argument[end:]
 
 
 # Frames.

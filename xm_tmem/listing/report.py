@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A listing with what must be known about where it came from: the thing that every renderer takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from xm_tmem.listing.parse import parse_listing
+from xm_tmem.listing.records import Listing
+
+
+class Report(NamedTuple):
+    """One answer of one hypervisor at one moment."""
+
+    listing: Listing
+    connection: str  # the URI as the user would type it
+    release: str | None  # "4.12"; None where nobody knows, as for a saved text
+    timestamp: float  # seconds since 1970, UTC, when the text was fetched
+    truncated: bool  # lines are missing, as far as whoever fetched the text or its reader can tell
+    names: Mapping[int, str]  # domain names by id, as far as known; hostile text
+
+    def name(self, cli_id: int) -> str | None:
+        return self.names.get(cli_id)
+
+
+def read_report(
+    text: bytes,
+    *,
+    connection: str,
+    timestamp: float,
+    release: str | None = None,
+    names: Mapping[int, str] | None = None,
+    truncated: bool = False,
+) -> Report:
+    """The report of a LIST answer. `truncated`: the caller knows that the text was cut, which it need not show."""
+    listing = parse_listing(text)
+    return Report(listing, connection, release, timestamp, truncated or listing.truncated, names or {})

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The process `xm`: answers that need no command-line parser, and an orderly end whatever happened.
+
+Imports next to nothing, because `xm --version` and completion on a prompt should cost what a bare Python costs.
+The process ends in os._exit once everything is written: taking the interpreter down in order costs some
+milliseconds and nobody waits for it.
+"""
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run `xm` with sys.argv and end the process with its exit status."""
+    _keep_standard_descriptors()
+    arguments = sys.argv[1:]
+    if arguments in (["--version"], ["-V"]):
+        from xm_tmem.version import VERSION
+
+        _end(_write(f"xm {VERSION}\n"))
+    elif arguments[:1] == ["__complete"]:
+        from xm_tmem.cli.complete import answer
+
+        _end(answer(arguments[1:]))
+    else:
+        import gc
+
+        # Start-up makes many objects and no garbage: collecting it would only be time lost.
+        gc.set_threshold(100_000, 20, 20)
+        from xm_tmem.cli.run import run
+
+        _end(run(arguments))
+
+
+def _keep_standard_descriptors() -> None:
+    """Put /dev/null where 0, 1 or 2 is closed, or else the next file or socket opened would become stdout."""
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
+        while True:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor > 2:
+                os.close(descriptor)
+                break
+
+
+def _write(text: str) -> int:
+    """Write `text` to standard output; the exit status."""
+    if sys.stdout is None:
+        _complain("cannot write: standard output is closed")
+        return 1
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        pass  # the reader has had enough
+    except OSError as error:
+        _complain(f"cannot write to standard output: {error.strerror}")
+        return 1
+    return 0
+
+
+def _complain(message: str) -> None:
+    try:
+        if sys.stderr is not None:
+            sys.stderr.write(f"xm: {message}\n")
+    except OSError:
+        pass  # nobody to tell
+
+
+def _end(status: int) -> None:
+    """Write out what is buffered and leave at once."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            pass
+        except OSError as error:
+            if stream is sys.stdout:
+                _complain(f"cannot write to standard output: {error.strerror}")
+            status = status or 1
+        except ValueError:
+            pass  # closed by whoever used it
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The control ABI of Xen 4.0 to 4.5: TMEM_CONTROL, a command of hypercall tmem_op (C: do_tmem_control)."""
+
+from __future__ import annotations
+
+from hypervisor_model.public import tmem
+from hypervisor_model.public.wire import Call
+from hypervisor_model.public.xen import EPERM, HYPERCALL_TMEM_OP
+from xm_tmem.backends.abi import listed
+from xm_tmem.backends.abi.control import (
+    ONE_CLIENT_LIST_BYTES,
+    Ask,
+    ControlAbi,
+    checked,
+    listed_text,
+    pool_info,
+)
+from xm_tmem.backends.interface import ClientInfo, PoolInfo
+from xm_tmem.ids import DomainId, SharedUuid
+
+_UNKNOWN_SUBOP = 99
+_UUID_BYTES = 16
+
+
+class TmemcAbi(ControlAbi):
+    """Settings are numbers, one command each; they are read back from the listing, where every release has them."""
+
+    def control(
+        self,
+        command: int,
+        client: int,
+        *,
+        pool: int = 0,
+        first: int = 0,
+        second: int = 0,
+        oid: int = 0,
+        buffer: bytearray | None = None,
+    ) -> Call:
+        argument = tmem.TMEM_OP_CTRL.pack(
+            tmem.TMEM_CONTROL, pool, command, client, first, second, tmem.oid_to_bytes(oid), 0
+        )
+        return Call(
+            HYPERCALL_TMEM_OP, argument, None if buffer is None else tmem.TMEM_OP_CTRL_BUF_OFFSET, buffer
+        )
+
+    def probe(self) -> Call:
+        """EPERM, as any unknown command, when tmem is on. (All zeros would not do: that is THAW of domain 0.)"""
+        return TmemcAbi.control(self, _UNKNOWN_SUBOP, 0)
+
+    def set_weight(self, ask: Ask, client: DomainId, weight: int) -> None:
+        checked("SET_WEIGHT", ask([self.control(tmem.TMEMC_SET_WEIGHT, client, first=weight)])[0])
+
+    def set_cap(self, ask: Ask, client: DomainId, cap: int) -> None:
+        checked("SET_CAP", ask([self.control(tmem.TMEMC_SET_CAP, client, first=cap)])[0])
+
+    def set_compress(self, ask: Ask, client: DomainId, compress: bool) -> None:
+        checked("SET_COMPRESS", ask([self.control(tmem.TMEMC_SET_COMPRESS, client, first=int(compress))])[0])
+
+    def read_client(self, ask: Ask, client: DomainId) -> ClientInfo:
+        call = self.list_text(client, bytearray(ONE_CLIENT_LIST_BYTES), use_long=False)
+        checked("LIST", ask([call])[0])
+        return listed.client_info(listed_text(call))
+
+    def read_pools(self, ask: Ask, client: DomainId) -> list[PoolInfo]:
+        """By SAVE_GET_POOL_*, which answer EPERM for an id without a pool, and LIST, which does without a client.
+
+        A shared pool's line in the listing shows its owner's pool id; these commands know the client's own.
+        """
+        listing = self.list_text(client, bytearray(ONE_CLIENT_LIST_BYTES), use_long=False)
+        ids = range(tmem.MAX_POOLS_PER_DOMAIN)
+        flags = [self.control(tmem.TMEMC_SAVE_GET_POOL_FLAGS, client, pool=pool) for pool in ids]
+        sizes = [self.control(tmem.TMEMC_SAVE_GET_POOL_NPAGES, client, pool=pool) for pool in ids]
+        uuids = [self._pool_uuid(client, pool) for pool in ids] if self.release.reads_pool_uuid else []
+        values = ask([listing, *flags, *sizes, *uuids])
+        checked("LIST", values[0])
+        flag_values, size_values = values[1 : 1 + len(ids)], values[1 + len(ids) : 1 + 2 * len(ids)]
+        for value in (*flag_values, *size_values):
+            if value != -EPERM:
+                checked("SAVE_GET_POOL", value)
+        there = [pool for pool in ids if flag_values[pool] >= 0 and size_values[pool] >= 0]
+        if uuids:
+            found = [_uuid(uuids[pool]) for pool in there]
+        else:
+            found = listed.pool_uuids(
+                listed_text(listing)
+            )  # its lines come in the order of the client's own ids
+        return [
+            pool_info(pool, flag_values[pool], size_values[pool], uuid)
+            for pool, uuid in zip(there, found, strict=False)
+        ]
+
+    def _pool_uuid(self, client: int, pool: int) -> Call:
+        return self.control(tmem.TMEMC_SAVE_GET_POOL_UUID, client, pool=pool, buffer=bytearray(_UUID_BYTES))
+
+
+def _uuid(call: Call) -> SharedUuid:
+    assert call.buffer is not None
+    return SharedUuid(int.from_bytes(call.buffer[:8], "little"), int.from_bytes(call.buffer[8:], "little"))

@@ -120,15 +120,12 @@ def _all_fields() -> Iterator[Field]:
     yield Field("name", "", "text", "domain name", lambda row: row.name)
     for position, tag in enumerate(ClientRecord.tags[1:], start=1):
         yield Field(tag.name, _SHORT.get(tag.name, ""), tag.unit, tag.help, _of_client(position))
-    for name, short, text, ask in (
-        ("share_held", "held", "part of all ephemeral pages that it holds", derive.share_held),
-        (
-            "share_by_weight",
-            "part of the ephemeral memory that its weight stands for",
-            derive.share_by_weight,
-        ),
-    ):
-        yield Field(name, short, "ratio", text, _share(ask))
+    held, due = (
+        "part of all ephemeral pages that it holds",
+        "part of the ephemeral memory that its weight stands for",
+    )
+    yield Field("share_held", "held", "ratio", held, _share(derive.share_held))
+    yield Field("share_by_weight", "due", "ratio", due, _share(derive.share_by_weight))
     yield Field(
         "compression_ratio",
         "packed_to",

@@ -68,7 +68,7 @@ def _section(section: Section, width: int, units: str, headings: bool) -> Render
     if sum(widths) + _GAP * (len(widths) - 1) > width:
         return _on_its_side(section, texts)
     table = Table(
-        box=box.SIMPLE_HEAD if headings else None, show_header=headings, pad_edge=False, padding=(0, 1)
+        box=None, show_header=headings, header_style="bold dim", pad_edge=False, padding=(0, _GAP, 0, 0)
     )
     for column in section.columns:
         justify = "left" if is_left_aligned(column.unit) else "right"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Writing to standard output and standard error, and to nothing else: colour, width, closed and full ends.
 
-Names of domains are hostile text; `printable` takes what could drive a terminal out of whatever is shown.
+Messages may quote names of domains, which are hostile text: what could drive a terminal is made visible.
 """
 
 from __future__ import annotations
@@ -11,19 +11,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from xm_tmem.errors import Failed
+from xm_tmem.render.cells import visible
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-
-def printable(text: str) -> str:
-    """`text` with control characters written as \\x1b and what cannot be encoded as \\udc80."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape", "surrogatepass").decode()
-        for character in text
-    )
 
 
 def write(text: str | bytes) -> None:
@@ -49,7 +40,7 @@ def write(text: str | bytes) -> None:
 
 def complain(message: str) -> None:
     """One line `xm: message` on standard error, if there is one."""
-    line = " ".join(printable(part) for part in message.split("\n"))
+    line = " ".join(visible(part) for part in message.split("\n"))
     write_error(f"xm: {line}\n")
 
 

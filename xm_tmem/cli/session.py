@@ -12,6 +12,7 @@ from xm_tmem.backends.interface import Backend
 from xm_tmem.cli import output
 from xm_tmem.errors import BadInput, Failed, TmemError
 from xm_tmem.operations.hosts import Answer, ask_all
+from xm_tmem.render.cells import visible
 from xm_tmem.settings import Settings, load
 
 T = TypeVar("T")
@@ -97,10 +98,22 @@ class Session:
         """Report `error`, and let its exit status be the run's."""
         self.report(str(error), type(error).__name__, error.exit_status)
 
+    def fail_line(self, message: str) -> None:
+        """One of several errors; the run's status is settled when all are known."""
+        output.complain(message)
+
+    def end_with(self, error: TmemError) -> None:
+        """Let the run's status be that of `error`, which the user has seen."""
+        self.status = error.exit_status
+        self._report_json(str(error), type(error).__name__, error.exit_status)
+
     def report(self, message: str, kind: str, status: int) -> None:
         """An error line; with `-o json` also one JSON object, on standard error both."""
         output.complain(message)
         self.status = status
+        self._report_json(message, kind, status)
+
+    def _report_json(self, message: str, kind: str, status: int) -> None:
         if self.output in ("json", "jsonl"):
             import json
 
@@ -113,7 +126,7 @@ class Session:
             return
         if sys.stdin is None or not sys.stdin.isatty() or sys.stderr is None or not sys.stderr.isatty():
             return
-        output.write_error(f"{output.printable(sentence)} [y/N] ")
+        output.write_error(f"{visible(sentence)} [y/N] ")
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise Failed("nothing was changed")
 

@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from xm_tmem.settings import COLORS, FORMATS
 
-F = TypeVar("F", bound=Callable[..., Any])
 Example = tuple[str, str]  # a command line, and what it does
 
 
@@ -102,9 +101,3 @@ class Verb(click.Command):
                 for line, meaning in self.examples:
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
                     formatter.write(f"{'':{formatter.current_indent}}    {meaning}\n")
-
-
-def domains_argument(function: F) -> F:
-    """The positional form of xm and xl: `[-a|--all] [DOMAIN...]`."""
-    function = click.argument("domains", metavar="[DOMAIN]...", nargs=-1)(function)
-    return click.option("-a", "--all", "everyone", is_flag=True, help="All domains that use tmem.")(function)

@@ -19,9 +19,12 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def endings_interrupt() -> Iterator[None]:
     """Inside, a hangup or a request to terminate arrives as KeyboardInterrupt, as Ctrl-C does."""
     before = {number: signal.getsignal(number) for number in ENDINGS}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # nohup's wish is kept
-            signal.signal(number, _interrupt)
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # nohup's wish is kept
+                signal.signal(number, _interrupt)
+    except ValueError:  # a thread other than the main one, which no signal interrupts anyway
+        before = {}
     try:
         yield
     finally:

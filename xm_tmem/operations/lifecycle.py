@@ -8,11 +8,13 @@ nothing about one that comes later.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from xm_tmem.backends.interface import Backend, Capability, require
-from xm_tmem.errors import BadInput, NoSuchDomain
+from xm_tmem.errors import BadInput, Failed, NoSuchDomain
 from xm_tmem.ids import DomainId
+from xm_tmem.operations.interrupts import endings_interrupt, endings_wait
 from xm_tmem.operations.outcome import Outcome, Target, for_each
 from xm_tmem.operations.query import listing
 from xm_tmem.operations.resolve import targets
@@ -75,10 +77,23 @@ def thawed_now(backend: Backend, wanted: Sequence[Target]) -> list[Target]:
     return [target for target in wanted if target.domain_id in thawed]
 
 
-def thaw_again(backend: Backend, before: Sequence[Target]) -> list[Outcome]:
-    """Thaw what was thawed `before`; a domain that has gone since needs nothing."""
-    outcomes = thaw(backend, before)
-    return [outcome for outcome in outcomes if not isinstance(outcome.error, NoSuchDomain)]
+@contextmanager
+def frozen_meanwhile(backend: Backend, wanted: Sequence[Target]) -> Iterator[list[Outcome]]:
+    """Inside, `wanted` are frozen; after it, those that were not frozen before are thawed, whatever happened.
+
+    Raises Failed, naming them, when some could not be thawed. A domain that has gone meanwhile needs nothing.
+    """
+    before = thawed_now(backend, wanted)
+    with endings_interrupt():
+        try:
+            yield freeze(backend, wanted)
+        finally:
+            with endings_wait():
+                outcomes = thaw(backend, before)
+                stuck = [o for o in outcomes if o.error is not None and not isinstance(o.error, NoSuchDomain)]
+                if stuck:
+                    names = ", ".join(outcome.target.label for outcome in stuck)
+                    raise Failed(f"still frozen: {names} ({stuck[0].error}); thaw with `xm tmem-thaw`")
 
 
 def wait_for_clients(

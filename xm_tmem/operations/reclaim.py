@@ -12,22 +12,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from xm_tmem.backends.interface import Backend, Capability, require
-from xm_tmem.errors import Failed
-from xm_tmem.operations.interrupts import endings_interrupt, endings_wait
-from xm_tmem.operations.lifecycle import flush, thaw_again, thawed_now
+from xm_tmem.operations.lifecycle import flush, frozen_meanwhile
 from xm_tmem.operations.outcome import everyone
 
 
 class Reclaimed:
     """What came of it. `status` is the exit status of what ran in the window, None when nothing did."""
 
-    __slots__ = ("asked_kb", "freeable_mb", "freed_kb", "status", "thawed")
+    __slots__ = ("asked_kb", "freeable_mb", "freed_kb", "status")
 
-    def __init__(
-        self, asked_kb: int, freeable_mb: int, freed_kb: int, thawed: int, status: int | None
-    ) -> None:
-        self.asked_kb, self.freeable_mb, self.freed_kb = asked_kb, freeable_mb, freed_kb
-        self.thawed, self.status = thawed, status
+    def __init__(self, asked_kb: int, freeable_mb: int, freed_kb: int, status: int | None) -> None:
+        self.asked_kb, self.freeable_mb, self.freed_kb, self.status = asked_kb, freeable_mb, freed_kb, status
 
 
 def reclaim(backend: Backend, size_kb: int, *, window: Callable[[], int] | None = None) -> Reclaimed:
@@ -37,19 +32,11 @@ def reclaim(backend: Backend, size_kb: int, *, window: Callable[[], int] | None 
     `window` raises, after the thaw.
     """
     require(backend, Capability.FREEZE | Capability.FLUSH | Capability.FREEABLE | Capability.LIST)
-    everybody = [everyone()]
-    before = thawed_now(backend, everybody)
-    with endings_interrupt():
-        try:
-            if before:
-                backend.freeze(None)
-            freeable_mb = backend.freeable_mb()
-            freed_kb = flush(backend, size_kb)
-            status = window() if window is not None else None
-        finally:
-            with endings_wait():
-                stuck = [outcome for outcome in thaw_again(backend, before) if outcome.error is not None]
-                if stuck:
-                    names = ", ".join(outcome.target.label for outcome in stuck)
-                    raise Failed(f"still frozen: {names} ({stuck[0].error}); thaw with `xm tmem-thaw`")
-    return Reclaimed(size_kb, freeable_mb, freed_kb, len(before), status)
+    with frozen_meanwhile(backend, [everyone()]) as outcomes:
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+        freeable_mb = backend.freeable_mb()
+        freed_kb = flush(backend, size_kb)
+        status = window() if window is not None else None
+    return Reclaimed(size_kb, freeable_mb, freed_kb, status)

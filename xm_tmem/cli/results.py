@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A command that changes something: ask if need be, do it on every host, show each target's result.
+
+What was done goes to standard output, one line for each target (`--quiet` leaves it out); what failed goes to
+standard error. In the machine formats both are in one document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from xm_tmem.backends.interface import Backend
+from xm_tmem.cli.session import Session, require_format
+from xm_tmem.errors import TmemError
+from xm_tmem.operations.hosts import Answer
+from xm_tmem.operations.outcome import Outcome, Target, sum_up
+from xm_tmem.render.cells import visible
+
+SCHEMA = "xm-tmem/results/1"
+FORMATS = ("table", "plain", "json", "jsonl", "yaml", "csv")
+
+
+def change(
+    session: Session, command: str, act: Callable[[Backend], list[Outcome]], *, question: str = ""
+) -> None:
+    """Run `act` on every connection and show what came of it. `question` is put first, if it is not empty."""
+    checked_format(session, command)
+    if question:
+        session.confirm(question)
+    show(session, command, session.ask(act))
+
+
+def checked_format(session: Session, command: str) -> str:
+    """The output format, one that results can be shown in. Raises BadInput: before anything is changed."""
+    return require_format(session, FORMATS, command)
+
+
+def show(session: Session, command: str, answers: Sequence[Answer[list[Outcome]]]) -> None:
+    """Show each result, and let the session end with the status that stands for all of them."""
+    several = len(answers) > 1
+    done: list[dict[str, Any]] = []
+    errors: list[TmemError | None] = []
+    for answer in answers:
+        where = f"{answer.connection}: " if several else ""
+        if answer.error is not None:
+            errors.append(answer.error)
+            done.append(_record(answer.connection, None, "", answer.error))
+            session.fail_line(f"{where}{answer.error}")
+            continue
+        for outcome in answer.value:
+            errors.append(outcome.error)
+            done.append(_record(answer.connection, outcome.target, outcome.done, outcome.error))
+            if outcome.error is not None:
+                session.fail_line(f"{where}{_prefixed(outcome)}")
+            elif not session.machine and not session.quiet:
+                would = "would be: " if session.dry_run else ""
+                session.write(f"{visible(where + outcome.target.label)}: {would}{outcome.done}\n")
+    if session.machine:
+        session.write(document(session.format, command, done, dry_run=session.dry_run))
+    elif not done:
+        session.note("no domain uses tmem: nothing to do")
+    error = sum_up(errors)
+    if error is not None and error in errors:
+        session.end_with(error)
+    elif error is not None:
+        session.fail(error)
+
+
+def _prefixed(outcome: Outcome) -> str:
+    """The error, behind the domain unless the message names it."""
+    message, label = str(outcome.error), outcome.target.label
+    return message if label in message else f"{label}: {message}"
+
+
+def _record(connection: str, target: Target | None, done: str, error: TmemError | None) -> dict[str, Any]:
+    return {
+        "connection": connection,
+        "domain_id": target.domain_id if target is not None else None,
+        "domain": target.label if target is not None else None,
+        "done": done or None,
+        "error": str(error) if error is not None else None,
+        "exit_status": error.exit_status if error is not None else 0,
+    }
+
+
+def document(form: str, command: str, records: list[dict[str, Any]], *, dry_run: bool) -> str:
+    """The results as json, jsonl, yaml or csv."""
+    whole = {"schema": SCHEMA, "command": command, "dry_run": dry_run, "results": records}
+    return serialise(form, whole, records)
+
+
+def serialise(form: str, whole: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:
+    """`whole` as one json or yaml document, or its `records` as lines of jsonl or csv."""
+    if form == "yaml":
+        import yaml
+
+        return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True)
+    if form == "csv":
+        import csv
+        import io
+
+        if not records:
+            return ""
+        file = io.StringIO()
+        writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        return file.getvalue()
+    import json
+
+    if form == "jsonl":
+        return "".join(json.dumps(record) + "\n" for record in records)
+    return json.dumps(whole, indent=2) + "\n"

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A disk with a queue: how long a request takes, and what was read and written.
+
+One arm, first come first served: a request waits for those before it, pays for the seek unless it goes on where the
+last one ended, then for its pages.  Requests and pages are exact; every time is modelled.
+Units     times in nanoseconds of simulated time; positions and lengths in pages.
+Left out  the elevator beyond a shorter seek when many wait, write caches, errors.
+"""
+
+from typing import Final
+
+MS: Final = 1_000_000
+SEEK_NS: Final = 8 * MS  # average seek and half a turn at 7200 rpm
+PAGE_NS: Final = 40_000  # 4096 bytes at about 100 MB/s
+NEAR: Final = 64  # pages: this far ahead is reached without a seek
+
+
+class Disk:
+    """Several guests may share one. `reads` and `writes` count requests, `pages_*` their pages."""
+
+    __slots__ = (
+        "_end",
+        "busy_ns",
+        "free_at_ns",
+        "page_ns",
+        "pages_read",
+        "pages_written",
+        "reads",
+        "seek_ns",
+        "writes",
+    )
+
+    def __init__(self, *, seek_ns: int = SEEK_NS, page_ns: int = PAGE_NS) -> None:
+        self.seek_ns = seek_ns
+        self.page_ns = page_ns
+        self.free_at_ns = self.busy_ns = 0
+        self.reads = self.writes = self.pages_read = self.pages_written = 0
+        self._end = -1
+
+    def read(self, now_ns: int, position: int, pages: int) -> int:
+        """Queue a read; returns the time when its pages are there."""
+        self.reads += 1
+        self.pages_read += pages
+        return self._serve(now_ns, position, pages)
+
+    def write(self, now_ns: int, position: int, pages: int) -> int:
+        """Queue a write; returns the time when it is done (a writer seldom waits for that)."""
+        self.writes += 1
+        self.pages_written += pages
+        return self._serve(now_ns, position, pages)
+
+    def _serve(self, now_ns: int, position: int, pages: int) -> int:
+        cost = pages * self.page_ns
+        if not 0 <= position - self._end < NEAR:
+            waiting = self.free_at_ns - now_ns
+            # With a long queue the elevator halves the way between requests.
+            cost += self.seek_ns if waiting < 4 * self.seek_ns else self.seek_ns >> 1
+        self._end = position + pages
+        self.busy_ns += cost
+        self.free_at_ns = max(self.free_at_ns, now_ns) + cost
+        return self.free_at_ns

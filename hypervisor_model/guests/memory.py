@@ -1,0 +1,391 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest kernel's memory: page cache and anonymous memory in one pool of frames, and what happens when it is full.
+
+Models    page faults, readahead, reclaim, writeback and swap of Linux 3.x as far as tmem sees them: what is put, got
+          and flushed, and in which order.  Reclaim comes before the get (`get_first` turns that).
+Units     pages; times in nanoseconds of modelled time.  All counts are exact.
+Left out  the slab, huge pages, memory cgroups, NUMA; dirty pages wait for reclaim or for `sync`.
+"""
+
+from collections import OrderedDict
+from typing import Final
+
+from hypervisor_model.guests.cleancache import Cleancache
+from hypervisor_model.guests.contents import Contents
+from hypervisor_model.guests.costs import PLAIN, Costs
+from hypervisor_model.guests.disk import Disk
+from hypervisor_model.guests.frontswap import Frontswap
+from hypervisor_model.guests.handle import ANON, FS_SHIFT, INDEX_MASK, INODE_MASK, INODE_SHIFT
+from hypervisor_model.guests.lru import DIRTY, WRITTEN, OneList, PageLists
+from hypervisor_model.guests.swap import SwapDevice
+
+SWAP_CLUSTER: Final = 32  # pages freed by one round of reclaim (SWAP_CLUSTER_MAX)
+SWAP_AREA: Final = -(1 << 40)  # where the swap device begins on the disk
+BACKLOG_NS: Final = 200_000_000  # whoever reclaims while this much is waiting to be written waits too
+
+
+class GuestMemory:
+    """Frames, lists, front ends and counters of one guest.
+
+    `totalram` frames belong to the guest now; `reserved` of them hold neither file nor anonymous pages (kernel, slab,
+    watermarks).  `fill` and `touch` answer when the CPU may go on; a wait for the disk is in `wait_until_ns`.
+    """
+
+    def __init__(
+        self,
+        totalram: int,
+        *,
+        reserved: int = 0,
+        disk: Disk,
+        contents: Contents,
+        cleancache: Cleancache | None = None,
+        frontswap: Frontswap | None = None,
+        swap: SwapDevice | None = None,
+        lists: PageLists | None = None,
+        costs: Costs = PLAIN,
+        reclaim_batch: int = SWAP_CLUSTER,
+        readahead: int = 32,
+        swap_readahead: int = 8,
+        inode_limit: int = 0,
+        get_first: bool = False,
+    ) -> None:
+        self.totalram = totalram
+        self.reserved = reserved
+        self.disk = disk
+        self.contents = contents
+        self.cleancache = Cleancache() if cleancache is None else cleancache
+        self.frontswap = frontswap
+        self.swap = SwapDevice(0) if swap is None else swap
+        if frontswap is not None:
+            frontswap.init(self.swap.slots)
+        self.lists: PageLists = OneList() if lists is None else lists
+        self.costs = costs
+        self.reclaim_batch = reclaim_batch
+        self.readahead = readahead
+        self.swap_readahead = swap_readahead
+        self.inode_limit = inode_limit  # 0: inodes are never pruned
+        self.get_first = get_first
+        self.committed = 0  # Committed_AS: what processes were promised
+        self.wait_until_ns = 0
+        self.file_faults = self.file_reads = self.swap_ins = self.swap_outs = self.major_faults = 0
+        self.written_back = self.out_of_memory = self.unused_slots = 0
+        self._versions: dict[int, int] = {}  # of file pages that were written
+        self._inodes: OrderedDict[int, int] = (
+            OrderedDict()
+        )  # key of page 0 -> pages, least recently opened first
+
+    @property
+    def pages(self) -> dict[int, int]:
+        """Every resident page and its flags."""
+        return self.lists.pages
+
+    @property
+    def free(self) -> int:
+        """Frames that hold nothing; below 0 while a balloon has yet to be met."""
+        return self.totalram - self.reserved - len(self.lists.pages)
+
+    # Faults
+
+    def fault(self, key: int, write: bool, end: int, now_ns: int) -> int:
+        """Bring in a page that is not resident; returns when the CPU goes on. `end`: one past the file's last key."""
+        now_ns += self.costs.fault_ns
+        if key >= ANON:
+            return self._fault_anon(key, write, now_ns)
+        self.file_faults += 1
+        if write:
+            now_ns = self._make_room(1, now_ns)
+            self.lists.add(key, DIRTY | WRITTEN)
+            return now_ns
+        if self.readahead > 1 and end > key + 1 and (not key & INDEX_MASK or key - 1 in self.lists.pages):
+            return self._fill(key, min(self.readahead, end - key), now_ns)
+        if self.get_first:
+            return self._fill(key, 1, now_ns)
+        # The same as _fill for one page, for speed.
+        if self.totalram - self.reserved <= len(self.lists.pages):
+            now_ns = self.reclaim(self.reclaim_batch, now_ns)
+        self.lists.add(key, 0)
+        costs = self.costs
+        mount, oid = key >> FS_SHIFT & 31, key >> INODE_SHIFT & INODE_MASK
+        if self.cleancache.get_page(mount, oid, key & INDEX_MASK) is not None:
+            return now_ns + costs.get_hit_ns + costs.hypercall_ns
+        now_ns += costs.get_miss_ns + costs.hypercall_ns + costs.io_ns
+        self.file_reads += 1
+        self.major_faults += 1
+        self.wait_until_ns = self.disk.read(now_ns, key, 1)
+        return now_ns
+
+    def _fill(self, first: int, window: int, now_ns: int) -> int:
+        """Read file pages `first`.. through cleancache, and what it lacks from the disk in one request."""
+        if not self.get_first:
+            now_ns = self._make_room(window, now_ns)
+        pages = self.lists.pages
+        add = self.lists.add
+        mount = (first >> FS_SHIFT) & 31
+        oid = first >> INODE_SHIFT & INODE_MASK
+        get = self.cleancache.get_page
+        hits = missing = 0
+        position = -1
+        for key in range(first, first + window):
+            if key in pages:
+                continue
+            if get(mount, oid, key & INDEX_MASK) is not None:
+                hits += 1
+            else:
+                missing += 1
+                if position < 0:
+                    position = key
+            if self.get_first:
+                now_ns = self._make_room(1, now_ns)
+            add(key, 0)
+        costs = self.costs
+        now_ns += hits * (costs.get_hit_ns + costs.hypercall_ns)
+        if missing:
+            now_ns += missing * (costs.get_miss_ns + costs.hypercall_ns) + costs.io_ns
+            self.file_reads += missing
+            done_ns = self.disk.read(now_ns, position, missing)
+            if position == first:
+                self.major_faults += 1
+                self.wait_until_ns = done_ns
+        return now_ns
+
+    def _fault_anon(self, key: int, write: bool, now_ns: int) -> int:
+        now_ns = self._make_room(1, now_ns)
+        slot = self.swap.slot_of.get(key, -1)
+        if slot < 0:
+            self.lists.add(key, DIRTY)
+            return now_ns
+        now_ns = self._swap_in(key, slot, now_ns, demanded=True)
+        if self.swap_readahead > 1:
+            now_ns = self._swap_in_around(slot, now_ns)
+        if write:
+            self.make_dirty(key)
+        return now_ns
+
+    def _swap_in_around(self, slot: int, now_ns: int) -> int:
+        """The other pages of the slot's cluster come too (C: swapin_readahead)."""
+        first = slot - slot % self.swap_readahead
+        for near in range(first, min(first + self.swap_readahead, self.swap.slots)):
+            key = self.swap.key_of.get(near, -1)
+            if key >= 0 and key not in self.lists.pages:
+                now_ns = self._make_room(1, now_ns)
+                now_ns = self._swap_in(key, near, now_ns, demanded=False)
+        return now_ns
+
+    def _swap_in(self, key: int, slot: int, now_ns: int, *, demanded: bool) -> int:
+        """Read one swapped page. Reclaim may have taken its slot meanwhile: then it is not there to read."""
+        if self.swap.key_of.get(slot) != key or key in self.lists.pages:
+            return now_ns
+        costs = self.costs
+        if self.frontswap is not None and self.frontswap.load(self.swap.device, slot) is not None:
+            now_ns += costs.get_hit_ns + costs.hypercall_ns
+        else:
+            self.swap_ins += 1
+            now_ns += costs.io_ns
+            done_ns = self.disk.read(now_ns, SWAP_AREA + slot, 1)
+            if demanded:
+                self.major_faults += 1
+                self.wait_until_ns = done_ns
+        self.lists.add(key, 0)
+        if self.swap.crowded or (self.frontswap is not None and self.frontswap.exclusive_gets):
+            self.make_dirty(key)
+        return now_ns
+
+    def make_dirty(self, key: int) -> None:
+        """A resident page is written to; an anonymous one gives up its slot (C: reuse_swap_page)."""
+        pages = self.lists.pages
+        flags = pages[key]
+        if flags & DIRTY:
+            return
+        pages[key] = flags | DIRTY
+        if key >= ANON:
+            self._free_slot(key)
+
+    def _free_slot(self, key: int) -> None:
+        slot = self.swap.release(key)
+        if slot >= 0 and self.frontswap is not None:
+            self.frontswap.invalidate_page(self.swap.device, slot)
+
+    # Reclaim
+
+    def _make_room(self, wanted: int, now_ns: int) -> int:
+        if self.totalram - self.reserved - len(self.lists.pages) >= wanted:
+            return now_ns
+        return self.reclaim(max(wanted, self.reclaim_batch), now_ns)
+
+    def reclaim(self, count: int, now_ns: int) -> int:
+        """Evict pages until `count` frames are free or nothing can go; returns when the CPU goes on."""
+        costs = self.costs
+        goal = self.totalram - self.reserved - count
+        pages = self.lists.pages
+        pop_victim = self.lists.pop_victim
+        put = self.cleancache.put_page
+        clean_page = self.contents.file_page
+        versions = self._versions
+        puts = stuck = 0
+        swap_outs, write_backs = self.swap_outs, self.written_back
+        while len(pages) > goal:
+            try:
+                key, flags = pop_victim()
+            except KeyError:
+                break
+            if key >= ANON:
+                if self._swap_out(key, flags):
+                    continue
+                self.lists.add(key, flags)  # no room for it anywhere: round it goes
+                stuck += 1
+                if stuck > len(pages):
+                    self.out_of_memory += 1
+                    break
+                continue
+            if flags:
+                self._note_written(key, flags)
+                if flags & WRITTEN:
+                    self.cleancache.invalidate_page(
+                        key >> FS_SHIFT & 31, key >> INODE_SHIFT & INODE_MASK, key & INDEX_MASK
+                    )
+                    continue
+            version = versions.get(key, 0) if versions else 0
+            put(
+                key >> FS_SHIFT & 31,
+                key >> INODE_SHIFT & INODE_MASK,
+                key & INDEX_MASK,
+                clean_page(key, version),
+            )
+            puts += 1
+        now_ns += puts * (costs.put_ns + costs.hypercall_ns)
+        return self._write_out(now_ns, self.written_back - write_backs, self.swap_outs - swap_outs)
+
+    def _note_written(self, key: int, flags: int) -> None:
+        """A dirty file page is to be written: it has a new content on the disk from now on."""
+        if flags & DIRTY:
+            self._versions[key] = self._versions.get(key, 0) + 1
+            self.written_back += 1
+
+    def _write_out(self, now_ns: int, file_pages: int, swap_pages: int) -> int:
+        """Queue what one round wrote, a request for the files and one for the swap device."""
+        if file_pages or swap_pages:
+            if file_pages:
+                self.disk.write(now_ns, 0, file_pages)
+            if swap_pages:
+                self.disk.write(now_ns, SWAP_AREA, swap_pages)
+            if self.disk.free_at_ns - now_ns > BACKLOG_NS:
+                self.wait_until_ns = self.disk.free_at_ns - BACKLOG_NS
+            now_ns += self.costs.io_ns
+        return now_ns
+
+    def _swap_out(self, key: int, flags: int) -> bool:
+        """Evict an anonymous page; False when there is no slot for it."""
+        swap = self.swap
+        slot = swap.slot_of.get(key, -1)
+        if not flags & DIRTY and slot >= 0:
+            return True  # its slot still has it
+        if slot < 0:
+            slot = swap.allocate(key)
+            if slot < 0:
+                return False
+        if self.frontswap is None or not self.frontswap.store(swap.device, slot, self.contents.anon_page()):
+            self.swap_outs += 1
+        return True
+
+    # What processes do besides touching pages
+
+    def open_file(self, first: int, pages: int, now_ns: int) -> int:
+        """A file is opened. The least recently opened inode may be pruned, and takes its pages along."""
+        if not self.inode_limit:
+            return now_ns
+        inodes = self._inodes
+        inodes[first] = pages
+        inodes.move_to_end(first)
+        while len(inodes) > self.inode_limit:
+            oldest, length = inodes.popitem(last=False)
+            now_ns = self._prune(oldest, length, now_ns)
+        return now_ns
+
+    def _prune(self, first: int, length: int, now_ns: int) -> int:
+        """C: prune_icache_sb: the pages are dropped as in reclaim, then the inode's object is flushed."""
+        mount, oid = first >> FS_SHIFT & 31, first >> INODE_SHIFT & INODE_MASK
+        write_backs = self.written_back
+        for key in range(first, first + length):
+            flags = self.lists.discard(key)
+            if flags is None:
+                continue
+            self._note_written(key, flags)
+            if flags & WRITTEN:
+                self.cleancache.invalidate_page(mount, oid, key & INDEX_MASK)
+            else:
+                page = self.contents.file_page(key, self._versions.get(key, 0))
+                self.cleancache.put_page(mount, oid, key & INDEX_MASK, page)
+        self.cleancache.invalidate_inode(mount, oid)
+        return self._write_out(now_ns, self.written_back - write_backs, 0)
+
+    def remove_file(self, first: int, length: int) -> None:
+        """Unlink or truncate to nothing: every resident page is invalidated, then the inode."""
+        mount, oid = first >> FS_SHIFT & 31, first >> INODE_SHIFT & INODE_MASK
+        for key in range(first, first + length):
+            if self.lists.discard(key) is not None:
+                self.cleancache.invalidate_page(mount, oid, key & INDEX_MASK)
+            self._versions.pop(key, None)
+        self._inodes.pop(first, None)
+        self.cleancache.invalidate_inode(mount, oid)
+
+    def unmount(self, mount: int, now_ns: int) -> None:
+        """Write back and drop a file system's pages, and its pool."""
+        write_backs = self.written_back
+        for key in [key for key in self.lists.pages if key < ANON and key >> FS_SHIFT == mount]:
+            self._note_written(key, self.lists.discard(key) or 0)
+        self._write_out(now_ns, self.written_back - write_backs, 0)
+        self.cleancache.invalidate_fs(mount)
+
+    def release_anon(self, first: int, pages: int) -> None:
+        """A region of anonymous memory is unmapped, with its slots."""
+        for key in range(first, first + pages):
+            self.lists.discard(key)
+            self._free_slot(key)
+
+    def sync(self, now_ns: int) -> int:
+        """Write every dirty file page; returns when the disk has them."""
+        pages = self.lists.pages
+        write_backs = self.written_back
+        for key in [key for key, flags in pages.items() if flags & DIRTY and key < ANON]:
+            self._note_written(key, pages[key])
+            pages[key] &= ~DIRTY
+        self._write_out(now_ns, self.written_back - write_backs, 0)
+        return self.disk.free_at_ns
+
+    # What the balloon and the self-shrinker do
+
+    def set_totalram(self, target: int, now_ns: int = 0) -> int:
+        """Grow, or shrink as far as pages can be evicted, to `target` frames; returns the change."""
+        before = self.totalram
+        self.totalram = target
+        if self.free < 0:
+            self.reclaim(0, now_ns)
+            if self.free < 0:
+                self.totalram = min(before, self.reserved + len(self.lists.pages))
+        return self.totalram - before
+
+    def unuse(self, device: int, count: int) -> int:
+        """Swap in `count` pages that frontswap holds, and free their slots (C: try_to_unuse)."""
+        assert self.frontswap is not None
+        done = 0
+        for slot, key in sorted(self.swap.key_of.items()):
+            if done == count:
+                break
+            if not self.frontswap.holds(device, slot):
+                continue
+            if key not in self.lists.pages:
+                self._make_room(1, 0)
+                self._swap_in(key, slot, 0, demanded=False)
+            if key in self.lists.pages:
+                self.make_dirty(key)
+                done += 1
+        self.unused_slots += done
+        return done
+
+    def check(self) -> None:
+        """Compare what must agree."""
+        self.swap.check()
+        assert self.free >= 0 or self.out_of_memory
+        swapped = self.swap.slot_of
+        for key, flags in self.lists.pages.items():
+            assert key < ANON or not (flags & DIRTY and key in swapped), f"dirty page {key:#x} kept its slot"

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a process does, as data: runs of page accesses, and the calls between them.
+
+A `Workload` hands out one *unit* of work at a time (a compilation, a transaction, a pass over a file) as a list of
+these actions.  It keeps its state in attributes, never in a generator, so that a running guest can be checkpointed.
+Units     pages, and nanoseconds of modelled CPU time for each page touched.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(slots=True)
+class Touch:
+    """Use pages in this order: read or, with `write`, change them. `end` is one past the file's last key: how far
+    readahead may go (0: none)."""
+
+    keys: Sequence[int]
+    cpu_ns: int = 1_000
+    write: bool = False
+    end: int = 0
+
+
+@dataclass(slots=True)
+class Open:
+    """A file of `pages` is opened."""
+
+    first: int
+    pages: int
+
+
+@dataclass(slots=True)
+class Remove:
+    """A file is unlinked, or truncated to nothing."""
+
+    first: int
+    pages: int
+
+
+@dataclass(slots=True)
+class Release:
+    """A region of anonymous memory goes, and what was committed to it."""
+
+    first: int
+    pages: int
+
+
+@dataclass(slots=True)
+class Commit:
+    """The process is promised so many pages (Committed_AS)."""
+
+    pages: int
+
+
+@dataclass(slots=True)
+class Unmount:
+    """A file system goes."""
+
+    mount: int
+
+
+@dataclass(slots=True)
+class Sync:
+    """Write dirty file pages and wait."""
+
+
+@dataclass(slots=True)
+class Sleep:
+    """Do nothing."""
+
+    ns: int
+
+
+Action = Touch | Open | Remove | Release | Commit | Unmount | Sync | Sleep
+
+
+class Workload(Protocol):
+    """What one thread of a guest does."""
+
+    def unit(self) -> list[Action]:
+        """The next unit of work; [] when there is no more, ever."""

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""make -jN of something like the Linux kernel: N jobs, each one compilation after the other.
+
+A compilation reads its source once, headers by popularity, the compiler's own pages again and again, and grows a heap
+of which it uses the young part most; it leaves an object file behind.  At the end one job links.
+Units     pages, nanoseconds of modelled CPU time.  `shrunk(n)` makes everything n times smaller, the page n times as
+          dear: for long runs, in which one page then stands for n.
+Left out  make itself, the shell, pipes.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+
+from hypervisor_model.guests.handle import anon_key, file_key
+from hypervisor_model.guests.work import Action, Commit, Open, Release, Remove, Touch
+
+TOOLS_INODE = 2
+HEADER_INODE = 1_000
+SOURCE_INODE = 100_000
+OBJECT_INODE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class CompileShape:
+    """One build. The defaults are a kernel of about 2010 built with gcc 4."""
+
+    sources: int = 2_000
+    source_pages: int = 6
+    headers: int = 1_500
+    header_pages: int = 4
+    headers_each: int = 180
+    tool_pages: int = 4_000  # cc1, as, ld and their libraries
+    tool_touches: int = 3_000  # in one compilation
+    heap_pages: int = 8_000  # of one compilation, at its end
+    heap_steps: int = 24
+    heap_reuse: float = (
+        0.5  # pages of the heap touched again in a step, in parts of what it has grown by then
+    )
+    young_share: float = 0.8  # of those that are of the youngest quarter
+    object_pages: int = 12
+    cpu_ms: int = 1_500  # of one compilation
+    link_share: float = 1.0  # of the objects that linking reads
+
+    def shrunk(self, scale: int) -> "CompileShape":
+        """The same build with every number of pages and of touches divided by `scale`."""
+        return replace(
+            self,
+            source_pages=max(1, self.source_pages // scale),
+            headers=max(8, self.headers // scale),
+            headers_each=max(1, self.headers_each // scale),
+            tool_pages=self.tool_pages // scale,
+            tool_touches=self.tool_touches // scale,
+            heap_pages=self.heap_pages // scale,
+            object_pages=max(1, self.object_pages // scale),
+        )
+
+
+class Build:
+    """What the jobs of one make share: the tree, and which source is next."""
+
+    def __init__(self, seed: str, shape: CompileShape, *, builds: int | None = 1, mount: int = 0) -> None:
+        self.shape = shape
+        self.mount = mount
+        self.rng = random.Random(seed)
+        self.next_source = 0
+        self.builds_left = builds
+        self.builds_done = 0
+        self.header_weights = list(accumulate(1 / (rank + 4) for rank in range(shape.headers)))
+        self.headers = range(shape.headers)
+
+    def jobs(self, count: int) -> list["Job"]:
+        return [Job(self, region) for region in range(1, count + 1)]
+
+    def take_source(self) -> int:
+        """The number of the next source to compile; -1: this build is compiled and has to be linked."""
+        number = self.next_source
+        self.next_source += 1
+        if number < self.shape.sources:
+            return number
+        if number == self.shape.sources:
+            return -1
+        return -2
+
+
+class Job:
+    """One of make's jobs: a thread of the guest."""
+
+    def __init__(self, build: Build, region: int) -> None:
+        self._build = build
+        self._heap = anon_key(region)
+
+    def unit(self) -> list[Action]:
+        build = self._build
+        if build.builds_left == 0:
+            return []
+        number = build.take_source()
+        if number >= 0:
+            return self._compile(number)
+        build.next_source = 0
+        build.builds_done += 1
+        if build.builds_left is not None:
+            build.builds_left -= 1
+        return self._link()
+
+    def _compile(self, number: int) -> list[Action]:
+        build, shape, rng = self._build, self._build.shape, self._build.rng
+        heap, steps = self._heap, shape.heap_steps
+        tools = file_key(build.mount, TOOLS_INODE)
+        touches = self._touches()
+        cpu_ns = max(1, shape.cpu_ms * 1_000_000 // max(1, touches))
+        actions: list[Action] = [
+            Commit(shape.heap_pages),
+            *self._read(SOURCE_INODE + number, shape.source_pages, cpu_ns),
+        ]
+        wanted = rng.choices(build.headers, cum_weights=build.header_weights, k=shape.headers_each)
+        for step in range(steps):
+            for header in wanted[step::steps]:
+                actions += self._read(HEADER_INODE + header, shape.header_pages, cpu_ns)
+            # The compiler's code is used in runs: which pass works decides which pages.
+            run = max(1, shape.tool_touches // steps)
+            start = tools + rng.randrange(max(1, shape.tool_pages - run))
+            actions.append(Touch(range(start, start + run), cpu_ns, end=tools + shape.tool_pages))
+            before, size = shape.heap_pages * step // steps, shape.heap_pages * (step + 1) // steps
+            actions.append(Touch(range(heap + before, heap + size), cpu_ns, write=True))
+            actions.append(Touch(self._reused(size), cpu_ns, write=True))
+        output = file_key(build.mount, OBJECT_INODE + number)
+        actions += [
+            Remove(output, shape.object_pages),
+            Open(output, shape.object_pages),
+            Touch(range(output, output + shape.object_pages), cpu_ns, write=True),
+            Release(heap, shape.heap_pages),
+        ]
+        return actions
+
+    def _touches(self) -> int:
+        """About how many pages one compilation touches."""
+        shape = self._build.shape
+        heap = shape.heap_pages * (1 + shape.heap_reuse * shape.heap_steps / 2)
+        files = (
+            shape.source_pages
+            + shape.headers_each * shape.header_pages
+            + shape.tool_touches
+            + shape.object_pages
+        )
+        return round(heap + files)
+
+    def _reused(self, size: int) -> Sequence[int]:
+        """Pages of a heap of `size` that are used again, the young ones more."""
+        shape, rng = self._build.shape, self._build.rng
+        count = round(size * shape.heap_reuse)
+        young = round(count * shape.young_share)
+        quarter = max(1, size // 4)
+        heap = self._heap
+        keys = [heap + size - 1 - int(rng.random() * quarter) for _ in range(young)]
+        keys += [heap + int(rng.random() * size) for _ in range(count - young)]
+        return keys
+
+    def _read(self, inode: int, pages: int, cpu_ns: int) -> list[Action]:
+        first = file_key(self._build.mount, inode)
+        return [Open(first, pages), Touch(range(first, first + pages), cpu_ns, end=first + pages)]
+
+    def _link(self) -> list[Action]:
+        """ld reads the objects once."""
+        build, shape = self._build, self._build.shape
+        actions: list[Action] = [Commit(shape.heap_pages)]
+        actions.append(Touch(range(self._heap, self._heap + shape.heap_pages), 10_000, write=True))
+        for number in range(round(shape.sources * shape.link_share)):
+            actions += self._read(OBJECT_INODE + number, shape.object_pages, 10_000)
+        actions.append(Release(self._heap, shape.heap_pages))
+        return actions

@@ -47,8 +47,12 @@ class GlobalRecord(Record, line="G"):
     eph_count_max: int | None = tag(
         "Em", "most ephemeral pages held at once", unit="pages", kind="high-water", metric="ephemeral_max"
     )
-    obj_count: int | None = tag("Oc", "objects (files, swap areas) with pages", unit="objects", kind="gauge")
-    obj_count_max: int | None = tag("Om", "most objects at once", unit="objects", kind="high-water")
+    obj_count: int | None = tag(
+        "Oc", "objects (files, swap areas) with pages", unit="objects", kind="gauge", metric="held"
+    )
+    obj_count_max: int | None = tag(
+        "Om", "most objects at once", unit="objects", kind="high-water", metric="held_max"
+    )
     rtree_node_count: int | None = tag(
         "Nc", "radix-tree nodes in use", unit="nodes", kind="gauge", metric="rtree"
     )
@@ -137,7 +141,11 @@ class ClientRecord(Record, line="C"):
     compress: int | None = tag("co", "are new pages compressed", unit="flag", kind="setting")
     frozen: int | None = tag("fr", "are new puts refused", unit="flag", kind="setting")
     total_cycles: int | None = tag(
-        "Tc", "processor cycles spent in tmem for it", unit="cycles", caveat="always 0 from 4.4 on"
+        "Tc",
+        "processor cycles spent in tmem for it",
+        unit="cycles",
+        metric="spent",
+        caveat="always 0 from 4.4 on",
     )
     succ_eph_gets: int | None = tag("Ge", "gets that found a page in an ephemeral pool")
     succ_pers_puts: int | None = tag("Pp", "successful puts into persistent pools")
@@ -173,8 +181,12 @@ class PoolCounters(Record):
     pgp_count_max: int | None = tag(
         "Pm", "most pages held at once", unit="pages", kind="high-water", metric="held_max"
     )
-    obj_count: int | None = tag("Oc", "objects (files, swap areas) with pages", unit="objects", kind="gauge")
-    obj_count_max: int | None = tag("Om", "most objects at once", unit="objects", kind="high-water")
+    obj_count: int | None = tag(
+        "Oc", "objects (files, swap areas) with pages", unit="objects", kind="gauge", metric="held"
+    )
+    obj_count_max: int | None = tag(
+        "Om", "most objects at once", unit="objects", kind="high-water", metric="held_max"
+    )
     objnode_count: int | None = tag(
         "Nc", "radix-tree nodes in use", unit="nodes", kind="gauge", metric="rtree"
     )

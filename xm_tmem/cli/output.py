@@ -7,14 +7,14 @@ Messages may quote names of domains, which are hostile text: what could drive a 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from xm_tmem.errors import Failed
+from xm_tmem.render import plain
 from xm_tmem.render.cells import visible
+from xm_tmem.render.sections import Block, Section
 
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+MOST_TABLE_ROWS = 50  # rich takes a millisecond for each
 
 
 def write(text: str | bytes) -> None:
@@ -60,25 +60,26 @@ def is_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def render_rich(renderable: RenderableType, color: str, environ: Mapping[str, str]) -> str | None:
-    """`renderable` as text for the terminal there is, or None when it is wider than the terminal.
+def draw(
+    blocks: Sequence[Block], *, units: str, headings: bool, color: str, environ: Mapping[str, str]
+) -> str:
+    """Blocks as a table for the terminal there is; plain text where a table would take long to make.
 
-    `color` is auto, always or never; auto honours NO_COLOR and FORCE_COLOR, as rich does.
+    `color` is auto, always or never; auto honours NO_COLOR, FORCE_COLOR and TERM=dumb, as rich does.
     """
+    if sum(block.row_count for block in blocks if isinstance(block, Section)) > MOST_TABLE_ROWS:
+        return plain.render(blocks, units=units, headings=headings)
     from rich.console import Console
 
-    never = color == "never"
+    from xm_tmem.render import table
+
     console = Console(
-        force_terminal=True if color == "always" else None,
-        no_color=True if never else None,
-        color_system=None if never else "auto",
+        force_terminal={"always": True, "never": False}.get(color),
         highlight=False,
         markup=False,
         emoji=False,
         _environ=environ,
     )
-    if console.measure(renderable).minimum > console.width:
-        return None
     with console.capture() as capture:
-        console.print(renderable, no_wrap=True, crop=False)
+        console.print(table.render(blocks, width=console.width, units=units, headings=headings))
     return capture.get()

@@ -11,14 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from xm_tmem.backends.interface import Backend
+from xm_tmem.cli.grid import FORMATS, serialise
+from xm_tmem.cli.output import complain
 from xm_tmem.cli.session import Session, require_format
 from xm_tmem.errors import TmemError
 from xm_tmem.operations.hosts import Answer
-from xm_tmem.operations.outcome import Outcome, Target, sum_up
+from xm_tmem.operations.outcome import Outcome, Target
 from xm_tmem.render.cells import visible
 
 SCHEMA = "xm-tmem/results/1"
-FORMATS = ("table", "plain", "json", "jsonl", "yaml", "csv")
 
 
 def change(
@@ -46,25 +47,22 @@ def show(session: Session, command: str, answers: Sequence[Answer[list[Outcome]]
         if answer.error is not None:
             errors.append(answer.error)
             done.append(_record(answer.connection, None, "", answer.error))
-            session.fail_line(f"{where}{answer.error}")
+            complain(f"{where}{answer.error}")
             continue
         for outcome in answer.value:
             errors.append(outcome.error)
             done.append(_record(answer.connection, outcome.target, outcome.done, outcome.error))
             if outcome.error is not None:
-                session.fail_line(f"{where}{_prefixed(outcome)}")
+                complain(f"{where}{_prefixed(outcome)}")
             elif not session.machine and not session.quiet:
                 would = "would be: " if session.dry_run else ""
                 session.write(f"{visible(where + outcome.target.label)}: {would}{outcome.done}\n")
     if session.machine:
-        session.write(document(session.format, command, done, dry_run=session.dry_run))
+        whole = {"schema": SCHEMA, "command": command, "dry_run": session.dry_run, "results": done}
+        session.write(serialise(session.format, whole, done))
     elif not done:
         session.note("no domain uses tmem: nothing to do")
-    error = sum_up(errors)
-    if error is not None and error in errors:
-        session.end_with(error)
-    elif error is not None:
-        session.fail(error)
+    session.conclude(errors)
 
 
 def _prefixed(outcome: Outcome) -> str:
@@ -82,33 +80,3 @@ def _record(connection: str, target: Target | None, done: str, error: TmemError 
         "error": str(error) if error is not None else None,
         "exit_status": error.exit_status if error is not None else 0,
     }
-
-
-def document(form: str, command: str, records: list[dict[str, Any]], *, dry_run: bool) -> str:
-    """The results as json, jsonl, yaml or csv."""
-    whole = {"schema": SCHEMA, "command": command, "dry_run": dry_run, "results": records}
-    return serialise(form, whole, records)
-
-
-def serialise(form: str, whole: dict[str, Any], records: Sequence[dict[str, Any]]) -> str:
-    """`whole` as one json or yaml document, or its `records` as lines of jsonl or csv."""
-    if form == "yaml":
-        import yaml
-
-        return yaml.safe_dump(whole, sort_keys=False, allow_unicode=True)
-    if form == "csv":
-        import csv
-        import io
-
-        if not records:
-            return ""
-        file = io.StringIO()
-        writer = csv.DictWriter(file, list(records[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-        return file.getvalue()
-    import json
-
-    if form == "jsonl":
-        return "".join(json.dumps(record) + "\n" for record in records)
-    return json.dumps(whole, indent=2) + "\n"

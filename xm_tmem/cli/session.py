@@ -12,7 +12,10 @@ from xm_tmem.backends.interface import Backend
 from xm_tmem.cli import output
 from xm_tmem.errors import BadInput, Failed, TmemError
 from xm_tmem.operations.hosts import Answer, ask_all
+from xm_tmem.operations.outcome import sum_up
+from xm_tmem.render import plain
 from xm_tmem.render.cells import visible
+from xm_tmem.render.sections import Block
 from xm_tmem.settings import Settings, load
 
 T = TypeVar("T")
@@ -83,11 +86,42 @@ class Session:
             raise BadInput(f"{what} works on one host at a time, not on {len(connections)}")
         return self.ask(question)[0].value
 
+    def settle(self, answers: Sequence[Answer[T]]) -> None:
+        """Report the hosts that failed, and let the run end with the status that stands for all of them."""
+        for answer in answers:
+            if answer.error is not None:
+                output.complain(f"{answer.connection}: {answer.error}")
+        self.conclude([answer.error for answer in answers])
+
+    def conclude(self, errors: Sequence[TmemError | None]) -> None:
+        """Let the run end with the status that stands for `errors`, each of which the user has seen."""
+        error = sum_up(errors)
+        if error is None:
+            return
+        if error not in errors:
+            output.complain(str(error))
+        self.status = error.exit_status
+        self._report_json(str(error), type(error).__name__, error.exit_status)
+
     # What the user sees.
 
     def write(self, text: str | bytes) -> None:
         """A result, to standard output."""
         output.write(text)
+
+    def write_blocks(
+        self, blocks: Sequence[Block], *, headings: bool = True, units: str | None = None
+    ) -> None:
+        """Sections and facts, as a table or as plain text. Without `units` amounts are shown as the format likes."""
+        wanted = units or self.settings.units
+        if self.format == "table":
+            color = self.color or self.settings.color
+            text = output.draw(blocks, units=wanted, headings=headings, color=color, environ=self.environ)
+        else:
+            text = plain.render(
+                blocks, units="pages" if wanted == "auto" and not units else wanted, headings=headings
+            )
+        self.write(text)
 
     def note(self, message: str) -> None:
         """Something worth knowing, to standard error, unless --quiet."""
@@ -97,15 +131,6 @@ class Session:
     def fail(self, error: TmemError) -> None:
         """Report `error`, and let its exit status be the run's."""
         self.report(str(error), type(error).__name__, error.exit_status)
-
-    def fail_line(self, message: str) -> None:
-        """One of several errors; the run's status is settled when all are known."""
-        output.complain(message)
-
-    def end_with(self, error: TmemError) -> None:
-        """Let the run's status be that of `error`, which the user has seen."""
-        self.status = error.exit_status
-        self._report_json(str(error), type(error).__name__, error.exit_status)
 
     def report(self, message: str, kind: str, status: int) -> None:
         """An error line; with `-o json` also one JSON object, on standard error both."""

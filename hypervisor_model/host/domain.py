@@ -9,7 +9,17 @@ from hypervisor_model.host.guest_memory import GuestMemory
 class Domain:
     """`tot_pages` is what it owns, `max_pages` what it may own; both include tmem's persistent pages."""
 
-    __slots__ = ("domid", "dying", "max_pages", "memory", "name", "privileged", "tmem", "tot_pages")
+    __slots__ = (
+        "domid",
+        "dying",
+        "max_pages",
+        "memory",
+        "name",
+        "own_pages",
+        "privileged",
+        "tmem",
+        "tot_pages",
+    )
 
     def __init__(
         self,
@@ -25,6 +35,7 @@ class Domain:
         self.name = name
         self.max_pages = max_pages
         self.tot_pages = tot_pages
+        self.own_pages = tot_pages  # of them, those that are not tmem's
         self.memory = memory
         self.privileged = privileged
         self.dying = False

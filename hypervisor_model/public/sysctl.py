@@ -33,3 +33,16 @@ TMEM_CLIENT_FLAG_MIGRATING: Final = 4
 # struct xen_tmem_pool_info: flags, id, n_pages, uuid[2].
 TMEM_POOL_INFO: Final = struct.Struct("<IIQQQ")
 TMEM_POOL_FLAG_AUTH: Final = 4  # in SET_AUTH only: authorise rather than revoke
+
+# struct xen_sysctl with the getdomaininfolist member: cmd, interface_version | first_domain, max_domains, buffer |
+# num_domains (out). The buffer is an array of struct xen_domctl_getdomaininfo, whose size differs by release.
+XEN_SYSCTL_DOMAINS: Final = struct.Struct("<IIHxxIQI")
+XEN_SYSCTL_DOMAINS_BUF_OFFSET: Final = 16
+XEN_SYSCTL_DOMAINS_COUNT_OFFSET: Final = 24
+
+# struct xen_domctl_getdomaininfo of 4.3 to 4.12 without what 4.10 added behind (arch_config): domain, flags,
+# tot_pages, max_pages, outstanding_pages, shr_pages, paged_pages, shared_info_frame, cpu_time (ns),
+# nr_online_vcpus, max_vcpu_id, ssidref, handle (uuid), cpupool.
+DOMAIN_INFO: Final = struct.Struct("<HxxIQQQQQQQIII16sI")
+XEN_DOMINF_DYING: Final = 1 << 0
+XEN_DOMINF_RUNNING: Final = 1 << 5

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Numbers of xen/include/public/xen.h, version.h and errno.h that both sides of a hypercall use."""
 
+import struct
 from typing import Final
 
 PAGE_SIZE: Final = 4096
@@ -24,6 +25,9 @@ XENVER_VERSION: Final = 0
 XENVER_EXTRAVERSION: Final = 1
 XENVER_COMMANDLINE: Final = 9
 XENVER_EXTRAVERSION_BYTES: Final = 16
+# Xen takes command and buffer in two registers; here they travel as one struct: cmd, padding, buffer's address.
+XEN_VERSION_ARG: Final = struct.Struct("<IxxxxQ")
+XEN_VERSION_ARG_BUF_OFFSET: Final = 8
 XENVER_COMMANDLINE_BYTES: Final = 1024
 
 # Errors, as positive numbers; a hypercall answers with the negative.

@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The operations on pages: put, get, flush.
+
+Models    "TMEM CORE OPERATIONS" of tmem.c: do_tmem_put, do_tmem_dup_put, do_tmem_put_compress, do_tmem_get,
+          do_tmem_flush_page, do_tmem_flush_object, and the copies from and to guests of tmem_xen.c.
+
+A page comes as immutable bytes and is kept by reference. `page` None is a frame that can't be read: the copy
+faults where C would copy. Results are C's: 1, 0 or a negative errno.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from hypervisor_model.host.guest_memory import ZERO_PAGE
+from hypervisor_model.public.xen import (
+    EEMPTY,
+    EFAULT,
+    EFROZEN,
+    EINVAL,
+    ENOMEM,
+    ENOSPC,
+    PAGE_SIZE,
+)
+from hypervisor_model.tmem.content import associate
+from hypervisor_model.tmem.memory import malloc_bytes, page_alloc
+from hypervisor_model.tmem.obj import Obj, obj_free, obj_new
+from hypervisor_model.tmem.page import (
+    Invalidated,
+    Pgp,
+    free_data,
+    move_to_young_end,
+    pgp_delete,
+    pgp_free,
+)
+
+if TYPE_CHECKING:
+    from hypervisor_model.tmem.pool import Pool
+    from hypervisor_model.tmem.state import Tmem
+
+_POOR: Final = 0
+_MISS: Final[tuple[int, bytes | None]] = (0, None)
+_EMPTY: Final[tuple[int, bytes | None]] = (-EEMPTY, None)
+
+
+class Part:
+    """The part of a page that TMEM_WRITE or TMEM_READ names; all in bytes, as they came from the guest."""
+
+    __slots__ = ("length", "pfn_offset", "tmem_offset")
+
+    def __init__(self, tmem_offset: int, pfn_offset: int, length: int) -> None:
+        self.tmem_offset = tmem_offset
+        self.pfn_offset = pfn_offset
+        self.length = length
+
+    @property
+    def in_range(self) -> bool:
+        """The first check of both copies."""
+        return self.tmem_offset <= PAGE_SIZE and self.pfn_offset <= PAGE_SIZE and self.length <= PAGE_SIZE
+
+    @property
+    def fits(self) -> bool:
+        """The second, which an empty part passes always."""
+        return not self.length or (
+            self.tmem_offset + self.length <= PAGE_SIZE and self.pfn_offset + self.length <= PAGE_SIZE
+        )
+
+
+NEW_PAGE: Final = Part(0, 0, 0)
+"""TMEM_NEW_PAGE: a put that copies nothing and makes a page of zeros."""
+NO_PLAIN_COPY: Final = Part(PAGE_SIZE + 1, 0, PAGE_SIZE)
+"""The source can be read for compression only; a plain copy from it fails with -EINVAL."""
+
+
+def _copy_from_client(page: bytes | None, part: Part) -> bytes | int:
+    """What a frame holds after the guest's part was copied into it; else -errno (C: tmh_copy_from_client).
+
+    The rest of the frame is zero here. QUIRK tmh_copy_from_client: in C it shows what was there before.
+    """
+    if not part.in_range:
+        return -EINVAL
+    if not (part.tmem_offset or part.pfn_offset or part.length):
+        return ZERO_PAGE
+    if page is None:
+        return -EFAULT
+    if not part.fits:
+        return -EINVAL
+    copied = page[part.pfn_offset : part.pfn_offset + part.length]
+    return ZERO_PAGE[: part.tmem_offset] + copied + ZERO_PAGE[part.tmem_offset + part.length :]
+
+
+def _put_compressed(tmem: Tmem, pgp: Pgp, pool: Pool, page: bytes | None) -> int:
+    """Store `page` compressed (C: do_tmem_put_compress): 1 done, 0 too little gained, or -errno.
+
+    QUIRK tmh_compress_from_client: it takes the whole page whatever part the guest named.
+    """
+    if pgp.data is not None:
+        free_data(tmem, pgp, pool)
+    if page is None:
+        return -EFAULT
+    size, first_byte = tmem.codec.measure(page)
+    if size >= tmem.max_alloc_bytes:
+        return _POOR
+    pgp.data = page
+    if tmem.dedup and not pool.persistent:
+        if not associate(tmem, pgp, size, first_byte):
+            pgp.data = None
+            return -ENOMEM
+    else:
+        store = malloc_bytes(tmem, size, pool)
+        if store is None:
+            pgp.data = None
+            return -ENOMEM
+        pgp.store = store
+    pgp.size = size
+    client = pool.client
+    client.compressed_pages += 1
+    client.compressed_sum_size += size
+    return 1
+
+
+def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: Part | None = None) -> int:
+    """Put a page (C: do_tmem_put): 1, or -ENOMEM, -EFROZEN, -EFAULT, -EINVAL, -ENOSPC."""
+    client = pool.client
+    pool.puts += 1
+    obj = pool.objs.get(oid)
+    if obj is not None:
+        found = obj.lookup(index)
+        if found is not None:
+            return _dup_put(tmem, found, obj, pool, page, part)
+        if client.frozen:
+            pool.no_mem_puts += 1
+            return -EFROZEN
+        is_new = False
+    else:
+        if client.frozen:
+            # QUIRK do_tmem_put: 4.12 counts this refusal only for an object that is there already.
+            if not tmem.release.client_info_abi:
+                pool.no_mem_puts += 1
+            return -EFROZEN
+        obj = obj_new(tmem, pool, oid)
+        if obj is None:
+            return -ENOMEM
+        is_new = True
+    tmem.held_obj = obj
+    pgp = Pgp(obj, index)
+    if tmem.exact and not pool.mempool.place(pgp, tmem.release.pgp_bytes):
+        tmem.alloc_failed += 1
+        return _give_up(tmem, obj, pool, is_new, -ENOMEM)
+    tmem.pgp_count += 1
+    if tmem.pgp_count > tmem.pgp_count_max:
+        tmem.pgp_count_max = tmem.pgp_count
+    pool.pgp_count += 1
+    if pool.pgp_count > pool.pgp_count_max:
+        pool.pgp_count_max = pool.pgp_count
+    if not obj.insert(index, pgp):
+        _drop_unlisted(tmem, pgp, pool)
+        return _give_up(tmem, obj, pool, is_new, -ENOMEM)
+    obj.pgp_count += 1
+    pgp.size = 0
+    if client.compress and (part is None or part.length):
+        rc = _put_compressed(tmem, pgp, pool, page)
+        if rc < 0:
+            if rc == -ENOMEM:
+                client.compress_nomem += 1
+            else:
+                tmem.failed_copies += 1
+            return _take_back(tmem, pgp, obj, pool, is_new, rc)
+        if rc == _POOR:
+            client.compress_poor += 1
+    else:
+        rc = _POOR
+    if rc == _POOR:
+        if not page_alloc(tmem, pool):
+            return _take_back(tmem, pgp, obj, pool, is_new, -ENOMEM)
+        if part is None:
+            content: bytes | int = -EFAULT if page is None else page
+        else:
+            content = _copy_from_client(page, part)
+        if isinstance(content, int):
+            pgp.data = ZERO_PAGE  # the frame is there and has to be freed
+            tmem.failed_copies += 1
+            return _take_back(tmem, pgp, obj, pool, is_new, content)
+        pgp.data = content
+        if tmem.dedup and not pool.persistent and not associate(tmem, pgp, 0, 0):
+            # QUIRK do_tmem_put: the page goes, and the result is still the copy's success.
+            return _take_back(tmem, pgp, obj, pool, is_new, -ENOMEM if tmem.documented else 1)
+    if pool.persistent:
+        head = pool.persistent_pages.head
+        last = head.list_prev
+        pgp.list_prev = last
+        pgp.list_next = head
+        last.list_next = pgp
+        head.list_prev = pgp
+        client.succ_pers_puts += 1
+    else:
+        head = tmem.ephemeral_pages.head
+        last = head.global_prev
+        pgp.global_prev = last
+        pgp.global_next = head
+        last.global_next = pgp
+        head.global_prev = pgp
+        tmem.eph_count += 1
+        if tmem.eph_count > tmem.eph_count_max:
+            tmem.eph_count_max = tmem.eph_count
+        head = client.ephemeral_pages.head
+        last = head.list_prev
+        pgp.list_prev = last
+        pgp.list_next = head
+        last.list_next = pgp
+        head.list_prev = pgp
+        client.eph_count += 1
+        if client.eph_count > client.eph_count_max:
+            client.eph_count_max = client.eph_count
+        tmem.tot_good_eph_puts += 1
+    if pool.shared:
+        obj.last_client = client.cli_id
+    tmem.held_obj = None
+    pool.good_puts += 1
+    return 1
+
+
+def _take_back(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, is_new: bool, rc: int) -> int:
+    """Undo a put whose page is in its object and on no list yet (C: delete_and_free, del_pgp_from_obj)."""
+    obj.delete(pgp.index)
+    obj.pgp_count -= 1
+    _drop_unlisted(tmem, pgp, pool)
+    return _give_up(tmem, obj, pool, is_new, rc)
+
+
+def _drop_unlisted(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
+    """Free a page that never came onto a list.
+
+    QUIRK pgp_delist: during a live save 4.3 reports it as invalidated all the same; 4.12 forgets its descriptor.
+    """
+    if pool.persistent and pool.client.live_migrating:
+        if tmem.documented:
+            pool.client.live_migrating = False
+            pgp_free(tmem, pgp)
+            pool.client.live_migrating = True
+            return
+        if not tmem.release.client_info_abi:
+            pool.client.invalidated.append(Invalidated(pgp))
+    pgp_free(tmem, pgp)
+
+
+def _give_up(tmem: Tmem, obj: Obj, pool: Pool, is_new: bool, rc: int) -> int:
+    """The end of every put that failed on an unlocked-in object (C: free, unlock_obj)."""
+    tmem.held_obj = None
+    if is_new:
+        obj_free(tmem, obj)
+    pool.no_mem_puts += 1
+    return rc
+
+
+def _dup_put(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, page: bytes | None, part: Part | None) -> int:
+    """Put over a page that is there (C: do_tmem_dup_put). If that fails the old page goes: never stale data."""
+    client = pool.client
+    if client.live_migrating:
+        return _flush_dup(tmem, pgp, obj, pool, -ENOSPC)
+    tmem.held_obj = obj
+    rc = _POOR
+    if client.compress and pgp.size != 0 and (part is None or part.length):
+        rc = _put_compressed(tmem, pgp, pool, page)
+        if rc == -ENOMEM:
+            return _flush_dup(tmem, pgp, obj, pool, -ENOSPC)
+        if rc < 0:
+            tmem.failed_copies += 1
+            return _flush_dup(tmem, pgp, obj, pool, rc)
+    if rc == _POOR:
+        if pgp.data is not None:
+            free_data(tmem, pgp, pool)
+        if not page_alloc(tmem, pool):
+            return _flush_dup(tmem, pgp, obj, pool, -ENOSPC)
+        pgp.size = 0
+        if part is None:
+            content: bytes | int = -EFAULT if page is None else page
+        else:
+            content = _copy_from_client(page, part)
+        if isinstance(content, int):
+            pgp.data = ZERO_PAGE
+            tmem.failed_copies += 1
+            return _flush_dup(tmem, pgp, obj, pool, content)
+        pgp.data = content
+        if tmem.dedup and not pool.persistent and not associate(tmem, pgp, 0, 0):
+            return _flush_dup(tmem, pgp, obj, pool, -ENOSPC)
+    if pool.shared:
+        obj.last_client = client.cli_id
+    tmem.held_obj = None
+    pool.dup_puts_replaced += 1
+    pool.good_puts += 1
+    if pool.persistent:
+        client.succ_pers_puts += 1
+    return 1
+
+
+def _flush_dup(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, rc: int) -> int:
+    tmem.held_obj = None
+    obj.delete(pgp.index)
+    obj.pgp_count -= 1
+    pgp_delete(tmem, pgp)
+    if obj.pgp_count == 0:
+        obj_free(tmem, obj)
+    pool.dup_puts_flushed += 1
+    return rc
+
+
+def get(tmem: Tmem, pool: Pool, oid: int, index: int, writable: bool) -> tuple[int, bytes | None]:
+    """Get a page (C: do_tmem_get): (1, page), (0, None) for a miss, or (-errno, None).
+
+    From a private ephemeral pool the page goes to the guest for good. `writable`: can it be copied there? If not
+    the page stays where it was (in C such a page leaves its object and stays on the lists, which ends in a crash).
+    """
+    if not pool.pgp_count:
+        return _EMPTY
+    pool.gets += 1
+    obj = pool.objs.get(oid)
+    if obj is None:
+        return _MISS
+    pgp = obj.lookup(index)
+    if pgp is None:
+        return _MISS
+    if not writable:
+        tmem.failed_copies += 1
+        return -EFAULT, None
+    page = pgp.data
+    client = pool.client
+    pool.found_gets += 1
+    if pool.persistent:
+        client.succ_pers_gets += 1
+        return 1, page
+    client.succ_eph_gets += 1
+    if pool.shared:
+        move_to_young_end(tmem, pgp)
+        current = tmem.current
+        if current is not None:
+            obj.last_client = current.domid
+        return 1, page
+    obj.delete(index)
+    obj.pgp_count -= 1
+    pgp_delete(tmem, pgp)
+    if obj.pgp_count == 0:
+        obj_free(tmem, obj)
+    return 1, page
+
+
+def read(
+    tmem: Tmem, pool: Pool, oid: int, index: int, part: Part, writable: bool
+) -> tuple[int, bytes | None, Part | None]:
+    """TMEM_READ: as `get`, and which part of the page goes to the guest; None is all of it.
+
+    QUIRK do_tmem_get: of a page that is compressed or deduplicated the guest gets the whole, whatever it asked for.
+    """
+    pgp = None
+    if pool.pgp_count:
+        obj = pool.objs.get(oid)
+        pgp = None if obj is None else obj.lookup(index)
+    if pgp is None or pgp.store is not None:
+        return *get(tmem, pool, oid, index, writable), None
+    if not part.in_range or (writable and not part.fits):
+        pool.gets += 1
+        tmem.failed_copies += 1
+        return -EINVAL, None, None
+    return *get(tmem, pool, oid, index, writable), part
+
+
+def flush_page(tmem: Tmem, pool: Pool, oid: int, index: int) -> int:
+    """Drop a page if it is there (C: do_tmem_flush_page): 1, or -EFROZEN from a frozen client."""
+    pool.flushs += 1
+    obj = pool.objs.get(oid)
+    if obj is not None:
+        pgp = obj.delete(index)
+        if pgp is not None:
+            obj.pgp_count -= 1
+            pgp_delete(tmem, pgp)
+            if obj.pgp_count == 0:
+                obj_free(tmem, obj)
+            pool.flushs_found += 1
+    return _flush_result(tmem, pool)
+
+
+def flush_object(tmem: Tmem, pool: Pool, oid: int) -> int:
+    """Drop all pages of an object (C: do_tmem_flush_object): 1, or -EFROZEN from a frozen client."""
+    pool.flush_objs += 1
+    obj = pool.objs.get(oid)
+    if obj is not None:
+        obj_destroy(tmem, obj)
+        pool.flush_objs_found += 1
+    return _flush_result(tmem, pool)
+
+
+def _flush_result(tmem: Tmem, pool: Pool) -> int:
+    # QUIRK do_tmem_flush_page, do_tmem_flush_object: a frozen client's flush is done *and* answers -EFROZEN.
+    return -EFROZEN if pool.client.frozen and not tmem.documented else 1
+
+
+def obj_destroy(tmem: Tmem, obj: Obj) -> None:
+    """Free an object with its pages, in order of index (C: obj_destroy with pgp_destroy)."""
+
+    def destroy_page(pgp: Pgp) -> None:
+        obj.pgp_count -= 1
+        pgp_delete(tmem, pgp)
+
+    obj.destroy(destroy_page)
+    obj_free(tmem, obj)

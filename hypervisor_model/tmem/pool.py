@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest's pool of pages (C: struct tm_pool)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypervisor_model.lib.tlsf import Block
+from hypervisor_model.tmem.page import PageList, Pgp
+
+if TYPE_CHECKING:
+    from hypervisor_model.lib.tlsf import TlsfPool
+    from hypervisor_model.tmem.client import Client
+    from hypervisor_model.tmem.obj import Obj
+    from hypervisor_model.tmem.state import Tmem
+
+
+class Sharer(Block):
+    """A client that uses a shared pool (C: struct share_list)."""
+
+    __slots__ = ("client",)
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+
+class Pool:
+    """Counters count pages or calls since the pool was made; a _max is a high-water mark.
+
+    `pool_id` is the slot in the *owner's* table; a sharer has the pool in a slot of its own.
+    """
+
+    __slots__ = (
+        "client",
+        "cur_pgp",
+        "dup_puts_flushed",
+        "dup_puts_replaced",
+        "flush_objs",
+        "flush_objs_found",
+        "flushs",
+        "flushs_found",
+        "found_gets",
+        "gets",
+        "good_puts",
+        "is_dying",
+        "mempool",
+        "no_mem_puts",
+        "obj_count",
+        "obj_count_max",
+        "objnode_count",
+        "objnode_count_max",
+        "objs",
+        "persistent",
+        "persistent_pages",
+        "pgp_count",
+        "pgp_count_max",
+        "pool_id",
+        "puts",
+        "shared",
+        "sharers",
+        "tmem",
+        "uuid",
+    )
+
+    def __init__(
+        self,
+        tmem: Tmem,
+        client: Client,
+        pool_id: int,
+        *,
+        persistent: bool,
+        shared: bool,
+        uuid: tuple[int, int],
+    ) -> None:
+        self.tmem = tmem
+        self.client = client
+        self.pool_id = pool_id
+        self.persistent = persistent
+        self.shared = shared
+        self.uuid = uuid
+        self.mempool: TlsfPool = client.persistent_pool if persistent else tmem.mempool
+        self.is_dying = False
+        self.objs: dict[int, Obj] = {}
+        self.sharers: list[Sharer] = []
+        self.persistent_pages = PageList()
+        self.cur_pgp: Pgp | None = None  # the page last handed out by SAVE_GET_NEXT_PAGE
+        self.pgp_count = self.pgp_count_max = 0
+        self.obj_count = self.obj_count_max = 0
+        self.objnode_count = self.objnode_count_max = 0
+        self.puts = self.good_puts = self.no_mem_puts = 0
+        self.dup_puts_flushed = self.dup_puts_replaced = 0
+        self.gets = self.found_gets = 0
+        self.flushs = self.flushs_found = 0
+        self.flush_objs = self.flush_objs_found = 0

@@ -208,10 +208,12 @@ class Hypervisor:
             done += 1
         return done
 
-    def free_host_pages(self, count: int) -> None:
-        """Free the last `count` of those allocations."""
-        for _ in range(count):
+    def free_host_pages(self, count: int) -> int:
+        """Free the last `count` of those allocations, or as many as there are; how many those were."""
+        done = min(count, len(self._host_orders))
+        for _ in range(done):
             self.heap.free_heap_pages(1 << self._host_orders.pop())
+        return done
 
     def relinquish_page(self, order: int, from_tmem: bool) -> bool:
         """What the heap calls when it runs low (C: tmem_relinquish_pages)."""

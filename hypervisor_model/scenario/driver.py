@@ -1,24 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What a scenario asks of whatever drives a guest; docs/design/guest-drivers.md explains the choices.
 
-Units     a driver's time is microseconds of modelled time since the host booted; operations are tmem hypercalls
-          the guest made, and what the model has of CPU and disk between them costs nothing but modelled time.
+Units     a driver's time is microseconds of modelled time since the host booted; operations are tmem
+          hypercalls the guest made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from hypervisor_model.hypervisor import Hypervisor
+if TYPE_CHECKING:
+    from hypervisor_model.hypervisor import Hypervisor
 
 Value = str | int | float | bool | None
 """A cell of a report: what JSON can hold without nesting."""
 
 
 class GuestDriver(Protocol):
-    """A guest at work. All of its state is in attributes, so that a checkpoint can hold it (see checkpoint.py)."""
+    """A guest at work. All of its state is in attributes, so that a checkpoint can hold it."""
 
     @property
     def time_us(self) -> int:
@@ -40,12 +41,12 @@ class GuestDriver(Protocol):
         """
 
     def report(self) -> Mapping[str, Value]:
-        """What there is to say of the run so far. Keys are stable names, a unit at the end where it has one."""
+        """What there is to say of the run so far. Keys are stable names with their unit at the end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """What a guest kind gets to build its driver from: the domain exists already, the rest is up to the kind."""
+    """What a guest kind builds its driver from. The domain exists already; its pools are up to the kind."""
 
     hypervisor: Hypervisor
     domain_id: int
@@ -57,7 +58,12 @@ class Boot:
     max_memory: int
     """Pages the domain may have."""
     spec: Mapping[str, Any]
-    """The guest's part of the scenario, checked: defaults filled in, sizes in pages, times in microseconds."""
+    """The kind's own keys, checked: defaults filled in, sizes in pages, times in microseconds."""
+
+
+def no_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
+    """For kinds whose schema says it all."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +75,5 @@ class GuestKind:
     """JSON schemas of the keys that a guest of this kind has besides those of every guest."""
     make: Callable[[Boot], GuestDriver]
     required: tuple[str, ...] = ()
+    complaint: Callable[[Mapping[str, Any]], tuple[str, str] | None] = no_complaint
+    """What a schema cannot say: the key (a path below the guest) and what is wrong with it, or None."""

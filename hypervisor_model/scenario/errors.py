@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is wrong with a scenario, in one line that names the file, the line in it and the key."""
+
+from __future__ import annotations
+
+
+class ScenarioError(ValueError):
+    """A scenario that cannot be run. Nothing has been changed."""
+
+    def __init__(self, message: str, *, file: str, line: int | None = None, key: str = "") -> None:
+        self.message, self.file, self.line, self.key = message, file, line, key
+        place = file if line is None else f"{file}:{line}"
+        super().__init__(f"{place}: {key}: {message}" if key else f"{place}: {message}")

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest kinds a scenario may name; docs/design/guest-drivers.md says how to add one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from hypervisor_model.scenario import direct
+from hypervisor_model.scenario.driver import GuestKind
+
+DEFAULT_KIND: Final = "direct"
+
+GUEST_KINDS: Final[Mapping[str, GuestKind]] = {
+    "direct": GuestKind(
+        summary="No kernel: a seeded stream of puts, gets and flushes on pools of its own.",
+        properties=direct.PROPERTIES,
+        make=direct.make,
+        complaint=direct.complaint,
+    ),
+}

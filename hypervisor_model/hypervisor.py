@@ -121,7 +121,7 @@ class Hypervisor:
         self.heap = Heap(frames, reserve_underflows=not documented)
         self._domains: dict[int, Domain] = {}
         self._guests: dict[int, Guest] = {}
-        self._host_orders: list[int] = []
+        self._host_pages = 0  # allocated by the hypervisor for itself
         self.tmem = Tmem(
             self.release,
             self.options,
@@ -204,15 +204,15 @@ class Hypervisor:
         self.tmem.current = None  # the idle domain
         done = 0
         while done < count and self.heap.alloc_heap_pages(order, from_tmem=False):
-            self._host_orders.append(order)
+            self._host_pages += 1 << order
             done += 1
         return done
 
     def free_host_pages(self, count: int) -> int:
-        """Free the last `count` of those allocations, or as many as there are; how many those were."""
-        done = min(count, len(self._host_orders))
-        for _ in range(done):
-            self.heap.free_heap_pages(1 << self._host_orders.pop())
+        """Free `count` of the pages so allocated, or as many as there are; how many those were."""
+        done = min(count, self._host_pages)
+        self._host_pages -= done
+        self.heap.free_heap_pages(done)
         return done
 
     def relinquish_page(self, order: int, from_tmem: bool) -> bool:

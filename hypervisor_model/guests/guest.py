@@ -31,7 +31,7 @@ SLICE_NS: Final = 4_000_000
 
 
 class Thread:
-    """One thread: what it has begun is in `actions`, `touch` and `position`. While it runs, a slice's end is its event."""
+    """One thread; what it has begun is in `actions`, `touch` and `position`."""
 
     __slots__ = ("actions", "finished_ns", "position", "running", "touch", "units", "wake_ns", "workload")
 
@@ -40,7 +40,7 @@ class Thread:
         self.actions: deque[Action] = deque()
         self.touch = Touch(())
         self.position = 0  # in touch.keys
-        self.running = False
+        self.running = False  # then its event is the end of its slice, else the end of its wait
         self.wake_ns = 0
         self.units = 0
         self.finished_ns = -1

@@ -11,15 +11,29 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-@dataclass(slots=True)
 class Touch:
-    """Use pages in this order: read or, with `write`, change them. `end` is one past the file's last key: how far
-    readahead may go (0: none)."""
+    """Use pages in this order: read or, with `write`, change them.
 
-    keys: Sequence[int]
-    cpu_ns: int = 1_000
-    write: bool = False
-    end: int = 0
+    `end` is one past the file's last key: how far readahead may go (0: none).  A range of keys is kept as its two
+    ends, because a checkpoint holds plain data only.
+    """
+
+    __slots__ = ("_first", "_listed", "_stop", "cpu_ns", "end", "write")
+
+    def __init__(self, keys: Sequence[int], cpu_ns: int = 1_000, write: bool = False, end: int = 0) -> None:
+        self._listed: list[int] | None = None
+        self._first = self._stop = 0
+        if isinstance(keys, range) and keys.step == 1:
+            self._first, self._stop = keys.start, max(keys.start, keys.stop)
+        else:
+            self._listed = list(keys)
+        self.cpu_ns = cpu_ns
+        self.write = write
+        self.end = end
+
+    @property
+    def keys(self) -> Sequence[int]:
+        return range(self._first, self._stop) if self._listed is None else self._listed
 
 
 @dataclass(slots=True)

@@ -76,12 +76,11 @@ class Build:
     def take_source(self) -> int:
         """The number of the next source to compile; -1: this build is compiled and has to be linked."""
         number = self.next_source
-        self.next_source += 1
-        if number < self.shape.sources:
-            return number
         if number == self.shape.sources:
+            self.next_source = 0
             return -1
-        return -2
+        self.next_source += 1
+        return number
 
 
 class Job:
@@ -98,7 +97,6 @@ class Job:
         number = build.take_source()
         if number >= 0:
             return self._compile(number)
-        build.next_source = 0
         build.builds_done += 1
         if build.builds_left is not None:
             build.builds_left -= 1
@@ -163,7 +161,7 @@ class Job:
 
     def _link(self) -> list[Action]:
         """ld reads the objects once."""
-        build, shape = self._build, self._build.shape
+        shape = self._build.shape
         actions: list[Action] = [Commit(shape.heap_pages)]
         actions.append(Touch(range(self._heap, self._heap + shape.heap_pages), 10_000, write=True))
         for number in range(round(shape.sources * shape.link_share)):

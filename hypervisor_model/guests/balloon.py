@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The balloon: a guest's memory and its domain's reservation, kept equal.
+
+Models    drivers/xen/balloon.c with decrease_reservation and populate_physmap: frames that a guest gives up go to
+          the host's heap, where tmem finds them; frames it wants come from there, and tmem gives way for them.
+Units     pages; _kb KiB.
+Left out  the balloon's own worker and its retries: a target is tried at once, and again at the next call.
+"""
+
+from hypervisor_model.guests.guest import Guest
+from hypervisor_model.guests.selfballoon import SelfShrink, Settings, selfballoon_target
+from hypervisor_model.guests.xenballoond import Xenballoond
+from hypervisor_model.hypervisor import Hypervisor
+
+SECOND_NS = 1_000_000_000
+
+
+class Balloon:
+    """Moves frames between one guest and its host. `low` and `high` are marks of the guest's size."""
+
+    def __init__(self, hypervisor: Hypervisor, domid: int, guest: Guest) -> None:
+        self._hypervisor = hypervisor
+        self._domain = hypervisor.domain(domid).domain
+        self.guest = guest
+        self.max_pfn = guest.memory.totalram
+        self.low = self.high = guest.memory.totalram
+        self.refused = 0  # pages the host did not have when they were asked for
+
+    def set_target(self, target: int, now_ns: int) -> int:
+        """Bring the guest to `target` frames as far as guest and host can; returns its size now."""
+        memory = self.guest.memory
+        target = min(target, self.max_pfn)
+        if target < memory.totalram:
+            self._give_back(-memory.set_totalram(target, now_ns))
+        elif target > memory.totalram:
+            memory.set_totalram(memory.totalram + self._take(target - memory.totalram), now_ns)
+        self.low = min(self.low, memory.totalram)
+        self.high = max(self.high, memory.totalram)
+        return memory.totalram
+
+    def _give_back(self, pages: int) -> None:
+        """C: decrease_reservation."""
+        self._domain.tot_pages -= pages
+        self._domain.own_pages -= pages
+        self._hypervisor.heap.free_heap_pages(pages)
+
+    def _take(self, wanted: int) -> int:
+        """C: populate_physmap; how many frames there were."""
+        domain = self._domain
+        allowed = min(wanted, domain.max_pages - domain.tot_pages)
+        taken = 0
+        while taken < allowed and self._hypervisor.heap.alloc_heap_pages(0, from_tmem=False):
+            taken += 1
+        domain.tot_pages += taken
+        domain.own_pages += taken
+        self.refused += wanted - taken
+        return taken
+
+
+class SelfBalloon:
+    """The kernel driver's worker on one guest: every `interval_s`, balloon, then shrink frontswap."""
+
+    def __init__(self, balloon: Balloon, settings: Settings) -> None:
+        self._balloon = balloon
+        self._settings = settings
+        self._shrinker = SelfShrink(settings)
+        balloon.guest.add_timer(settings.interval_s * SECOND_NS, self.run)
+
+    def run(self, now_ns: int) -> None:
+        """One run of the worker."""
+        memory, settings, frontswap = (
+            self._balloon.guest.memory,
+            self._settings,
+            self._balloon.guest.memory.frontswap,
+        )
+        held = 0 if frontswap is None else frontswap.curr_pages
+        if settings.selfballooning:
+            target = selfballoon_target(
+                settings,
+                totalram=memory.totalram,
+                max_pfn=self._balloon.max_pfn,
+                committed=memory.committed,
+                totalreserve=memory.reserved,
+                frontswap_pages=held,
+            )
+            self._balloon.set_target(target, now_ns)
+        if settings.selfshrinking and frontswap is not None:
+            self._shrinker.run(held, self._shrink)
+
+    def _shrink(self, target: int) -> int:
+        memory = self._balloon.guest.memory
+        assert memory.frontswap is not None
+        return memory.frontswap.shrink(target, memory.unuse, may_commit=self._may_commit)
+
+    def _may_commit(self, pages: int) -> bool:
+        """Room for so many pages more? (C: security_vm_enough_memory, its heuristic mode)"""
+        memory = self._balloon.guest.memory
+        return pages <= memory.free + len(memory.pages)
+
+
+class DaemonBalloon:
+    """xenballoond in one guest, every `interval_s`. `directed_kb` is dom0's memory/target for it."""
+
+    def __init__(self, balloon: Balloon, daemon: Xenballoond) -> None:
+        self._balloon = balloon
+        self.daemon = daemon
+        self.directed_kb: int | None = None
+        balloon.guest.add_timer(daemon.config.interval_s * SECOND_NS, self.run)
+
+    def run(self, now_ns: int) -> None:
+        """One round of the script's loop."""
+        memory = self._balloon.guest.memory
+        target_kb = self.daemon.balloon_target_kb(
+            memory.totalram << 2, memory.committed << 2, self.directed_kb
+        )
+        self._balloon.set_target(target_kb >> 2, now_ns)
+        if memory.frontswap is not None:
+            target = self.daemon.preswap_target(memory.frontswap.curr_pages)
+            if target is not None:
+                memory.frontswap.shrink(target, memory.unuse, last_pages_stay=False)

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A guest's memory: faults, reclaim, swap, and what each of them asks of tmem."""
+
+import random
+from collections import OrderedDict
+
+import pytest
+
+from hypervisor_model.guests.cleancache import Cleancache
+from hypervisor_model.guests.contents import Contents
+from hypervisor_model.guests.disk import Disk
+from hypervisor_model.guests.frontswap import Frontswap
+from hypervisor_model.guests.guest import Guest
+from hypervisor_model.guests.handle import anon_key, file_key
+from hypervisor_model.guests.lru import TwoLists
+from hypervisor_model.guests.memory import GuestMemory
+from hypervisor_model.guests.swap import SwapDevice
+from hypervisor_model.guests.work import Action, Open, Release, Remove, Touch
+from tests.hypervisor_model.guests.standin import StandIn
+
+
+class Script:
+    """A workload of one unit."""
+
+    def __init__(self, *actions: Action) -> None:
+        self.actions = list(actions)
+
+    def unit(self) -> list[Action]:
+        actions, self.actions = self.actions, []
+        return actions
+
+
+def memory_over(tmem: StandIn, pages: int, *, swap: int = 0, **options: object) -> GuestMemory:
+    cleancache = Cleancache(tmem)
+    cleancache.init_fs()
+    defaults: dict[str, object] = {"readahead": 1, "swap_readahead": 1, "reclaim_batch": 1}
+    return GuestMemory(
+        pages,
+        disk=Disk(),
+        contents=Contents(1),
+        cleancache=cleancache,
+        frontswap=Frontswap(tmem) if swap else None,
+        swap=SwapDevice(swap),
+        **{**defaults, **options},  # type: ignore[arg-type]
+    )
+
+
+def run(memory: GuestMemory, *actions: Action) -> Guest:
+    guest = Guest(memory, [Script(*actions)])
+    guest.run(1 << 62)
+    assert guest.finished
+    memory.check()
+    return guest
+
+
+def lru_hits(keys: list[int], size: int) -> int:
+    held: OrderedDict[int, None] = OrderedDict()
+    hits = 0
+    for key in keys:
+        if key in held:
+            held.move_to_end(key)
+            hits += 1
+        else:
+            if len(held) >= size:
+                held.popitem(last=False)
+            held[key] = None
+    return hits
+
+
+@pytest.mark.parametrize(("get_first", "lost"), [(True, 0), (False, 1)])
+def test_guest_and_pool_together_are_one_lru(get_first: bool, lost: int) -> None:
+    numbers = random.Random(5).choices(range(300), weights=range(300, 0, -1), k=5000)
+    keys = [file_key(0, 7) + number for number in numbers]
+    memory = memory_over(StandIn(60), 40, get_first=get_first)
+    run(memory, Touch(keys))
+    assert len(keys) - memory.file_reads == lru_hits(keys, 40 + 60 - lost)
+    assert memory.disk.pages_read == memory.file_reads == memory.cleancache.failed_gets
+
+
+def test_readahead_asks_tmem_for_each_page_and_the_disk_once() -> None:
+    tmem = StandIn(1000)
+    memory = memory_over(tmem, 64, readahead=8)
+    first = file_key(0, 3)
+    run(memory, Touch(range(first, first + 16), end=first + 16))
+    assert [call[0] for call in tmem.calls].count("get") == 16
+    assert (memory.disk.reads, memory.disk.pages_read, memory.major_faults) == (2, 16, 2)
+
+
+def test_written_pages_go_to_the_disk_and_are_flushed_not_put() -> None:
+    tmem = StandIn(1000)
+    memory = memory_over(tmem, 10)
+    first = file_key(0, 3)
+    run(memory, Touch(range(first, first + 20), write=True))
+    assert memory.written_back == memory.disk.pages_written == 10
+    assert [call[0] for call in tmem.calls] == ["new_pool"] + ["flush_page"] * 10
+
+
+def test_a_page_read_and_then_changed_is_put_with_its_new_content() -> None:
+    tmem = StandIn(1000)
+    memory = memory_over(tmem, 2)
+    first = file_key(0, 3)
+    run(memory, Touch([first]), Touch([first], write=True), Touch(range(first + 1, first + 4)))
+    assert (
+        tmem.ephemeral[0, 3, 0] == memory.contents.file_page(first, 1) != memory.contents.file_page(first, 0)
+    )
+
+
+def test_removing_a_file_flushes_its_resident_pages_and_then_its_object() -> None:
+    tmem = StandIn(1000)
+    memory = memory_over(tmem, 4)
+    first = file_key(0, 3)
+    run(memory, Touch(range(first, first + 6)), Remove(first, 6))
+    assert [call[0] for call in tmem.calls[-5:]] == ["flush_page"] * 4 + ["flush_object"]
+    assert not tmem.ephemeral
+    assert not memory.pages
+
+
+def test_a_pruned_inode_takes_its_pages_along() -> None:
+    tmem = StandIn(1000)
+    memory = memory_over(tmem, 100, inode_limit=1)
+    one, two = file_key(0, 3), file_key(0, 4)
+    run(memory, Open(one, 5), Touch(range(one, one + 5)), Open(two, 5), Touch(range(two, two + 5)))
+    assert [call[0] for call in tmem.calls[6:12]] == ["put"] * 5 + ["flush_object"]
+    assert set(memory.pages) == set(range(two, two + 5))
+
+
+def test_anonymous_pages_go_to_frontswap_and_their_slot_lives_until_they_are_written() -> None:
+    tmem = StandIn(0)
+    memory = memory_over(tmem, 4, swap=16)
+    heap = anon_key(1)
+    run(memory, Touch(range(heap, heap + 8), write=True))
+    assert memory.frontswap is not None
+    assert (memory.frontswap.succ_stores, memory.swap_outs) == (4, 0)
+    run(memory, Touch([heap]))  # read: the slot stays
+    assert heap in memory.swap.slot_of
+    run(memory, Touch([heap], write=True))
+    assert heap not in memory.swap.slot_of
+    assert memory.frontswap.invalidates == 1
+    assert memory.frontswap.loads == 1
+
+
+def test_what_frontswap_refuses_goes_to_the_disk_and_comes_back_from_it() -> None:
+    memory = memory_over(StandIn(0, room=3), 4, swap=16)
+    heap = anon_key(1)
+    run(memory, Touch(range(heap, heap + 12), write=True), Touch(range(heap, heap + 8)))
+    assert memory.frontswap is not None
+    assert memory.frontswap.loads == 3
+    assert memory.frontswap.failed_stores >= 5
+    assert memory.swap_ins == 5
+
+
+def test_swap_readahead_brings_the_neighbours() -> None:
+    memory = memory_over(StandIn(0), 16, swap=64, swap_readahead=8)
+    heap = anon_key(1)
+    run(memory, Touch(range(heap, heap + 32), write=True), Touch([heap]))
+    assert memory.frontswap is not None
+    assert memory.frontswap.loads == 8
+
+
+def test_without_swap_anonymous_pages_stay_until_there_is_nothing_else() -> None:
+    memory = memory_over(StandIn(0), 8)
+    heap, first = anon_key(1), file_key(0, 3)
+    run(memory, Touch(range(heap, heap + 6), write=True), Touch(range(first, first + 50)))
+    assert sum(key >= heap for key in memory.pages) == 6
+    assert not memory.out_of_memory
+
+
+def test_out_of_memory_is_counted() -> None:
+    memory = memory_over(StandIn(0), 8)
+    heap = anon_key(1)
+    run(memory, Touch(range(heap, heap + 9), write=True))
+    assert memory.out_of_memory == 1
+
+
+def test_released_memory_frees_its_slots() -> None:
+    memory = memory_over(StandIn(0), 4, swap=16)
+    heap = anon_key(1)
+    run(memory, Touch(range(heap, heap + 10), write=True), Release(heap, 10))
+    assert not memory.pages
+    assert not memory.swap.used
+    assert memory.frontswap is not None
+    assert memory.frontswap.curr_pages == 0
+
+
+def test_unuse_swaps_in_what_frontswap_holds() -> None:
+    memory = memory_over(StandIn(0), 8, swap=16)
+    heap = anon_key(1)
+    run(memory, Touch(range(heap, heap + 12), write=True))
+    assert memory.frontswap is not None
+    memory.totalram = 12
+    assert memory.frontswap.shrink(1, memory.unuse) == 3
+    assert memory.frontswap.curr_pages == 1
+    memory.check()
+
+
+def test_shrinking_the_guest_evicts_and_stops_at_what_cannot_go() -> None:
+    memory = memory_over(StandIn(100), 20)
+    first, heap = file_key(0, 3), anon_key(1)
+    run(memory, Touch(range(heap, heap + 5), write=True), Touch(range(first, first + 10)))
+    assert memory.set_totalram(12) == -8
+    assert len(memory.pages) == 12
+    assert memory.set_totalram(2) == -7
+    assert memory.totalram == 5
+
+
+def test_two_lists_keep_what_is_used_twice() -> None:
+    memory = memory_over(StandIn(0), 20, lists=TwoLists())
+    hot, cold = file_key(0, 3), file_key(0, 4)
+    run(memory, *[Touch(range(hot, hot + 5))] * 3, Touch(range(cold, cold + 500)), Touch(range(hot, hot + 5)))
+    assert memory.file_reads == 505
+
+
+@pytest.mark.parametrize("lists", ["one", "two"])
+def test_books_agree_under_random_work(lists: str) -> None:
+    rng = random.Random(11)
+    tmem = StandIn(50, room=40)
+    memory = memory_over(
+        tmem,
+        60,
+        swap=100,
+        lists=TwoLists() if lists == "two" else None,
+        readahead=4,
+        swap_readahead=4,
+        reclaim_batch=8,
+        inode_limit=5,
+    )
+    for _ in range(300):
+        inode, region = rng.randrange(8), rng.randrange(4)
+        first, heap = file_key(0, inode), anon_key(region)
+        start = rng.randrange(30)
+        action: Action = rng.choice(
+            [
+                Open(first, 40),
+                Touch(range(first + start, first + start + 10), end=first + 40, write=rng.random() < 0.3),
+                Touch(range(heap + start, heap + start + 10), write=rng.random() < 0.6),
+                Remove(first, 40) if rng.random() < 0.2 else Open(first, 40),
+                Release(heap, 40) if rng.random() < 0.2 else Touch([heap + start]),
+            ]
+        )
+        run(memory, action)
+        memory.set_totalram(rng.randrange(50, 70))
+        assert memory.frontswap is not None
+        assert memory.frontswap.curr_pages == len(tmem.persistent) <= memory.swap.used

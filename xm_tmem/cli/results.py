@@ -37,8 +37,13 @@ def checked_format(session: Session, command: str) -> str:
     return require_format(session, FORMATS, command)
 
 
-def show(session: Session, command: str, answers: Sequence[Answer[list[Outcome]]]) -> None:
-    """Show each result, and let the session end with the status that stands for all of them."""
+def show(
+    session: Session, command: str, answers: Sequence[Answer[list[Outcome]]], *, unchanged: str = "unchanged"
+) -> None:
+    """Show each result, and let the session end with the status that stands for all of them.
+
+    `unchanged` is what is said of a target to which nothing had to be done.
+    """
     several = len(answers) > 1
     done: list[dict[str, Any]] = []
     errors: list[TmemError | None] = []
@@ -55,8 +60,10 @@ def show(session: Session, command: str, answers: Sequence[Answer[list[Outcome]]
             if outcome.error is not None:
                 complain(f"{where}{_prefixed(outcome)}")
             elif not session.machine and not session.quiet:
-                would = "would be: " if session.dry_run else ""
-                session.write(f"{visible(where + outcome.target.label)}: {would}{outcome.done}\n")
+                would = "would be: " if session.dry_run and outcome.done else ""
+                session.write(
+                    f"{visible(where + outcome.target.label)}: {would}{outcome.done or unchanged}\n"
+                )
     if session.machine:
         whole = {"schema": SCHEMA, "command": command, "dry_run": session.dry_run, "results": done}
         session.write(serialise(session.format, whole, done))

@@ -115,13 +115,17 @@ class Session:
         """Sections and facts, as a table or as plain text. Without `units` amounts are shown as the format likes."""
         wanted = units or self.settings.units
         if self.format == "table":
-            color = self.color or self.settings.color
-            text = output.draw(blocks, units=wanted, headings=headings, color=color, environ=self.environ)
+            text = self.draw(blocks, headings=headings, units=wanted)
         else:
             text = plain.render(
                 blocks, units="pages" if wanted == "auto" and not units else wanted, headings=headings
             )
         self.write(text)
+
+    def draw(self, blocks: Sequence[Block], *, headings: bool, units: str) -> str:
+        """Sections and facts as a table for the terminal there is."""
+        color = self.color or self.settings.color
+        return output.draw(blocks, units=units, headings=headings, color=color, environ=self.environ)
 
     def note(self, message: str) -> None:
         """Something worth knowing, to standard error, unless --quiet."""

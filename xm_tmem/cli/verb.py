@@ -87,7 +87,7 @@ class Verb(click.Command):
         common: list[tuple[str, str]] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            if record is not None:
+            if record is not None and isinstance(parameter, click.Option):
                 (common if isinstance(parameter, CommonOption) else own).append(record)
         for title, records in (("Options", own), ("Common options", common)):
             if records:

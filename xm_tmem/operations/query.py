@@ -3,32 +3,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 from xm_tmem.backends.interface import Backend, Capability, DomainInfo, require
 from xm_tmem.errors import NoClient
 from xm_tmem.ids import DomainId
 from xm_tmem.listing.parse import parse_listing
 from xm_tmem.listing.records import ClientRecord, Listing, PoolRecord
-from xm_tmem.operations.outcome import Target
+from xm_tmem.listing.report import Report, read_report
+from xm_tmem.operations.outcome import Outcome, Target, for_each
 from xm_tmem.operations.resolve import label
 from xm_tmem.units import PAGES_PER_MB
 
 
-def listing_text(backend: Backend, clients: Sequence[DomainId] | None, *, use_long: bool) -> bytes:
-    """The hypervisor's text for `clients`, one after the other, or for the whole host (None).
-
-    Raises NoSuchDomain, NoClient for the first that has none.
-    """
+def listing(backend: Backend, *, use_long: bool = True) -> Listing:
+    """What the hypervisor lists of the whole host."""
     require(backend, Capability.LIST)
-    if clients is None:
-        return backend.list_text(None, use_long=use_long)
-    return b"".join(backend.list_text(client, use_long=use_long) for client in clients)
+    return parse_listing(backend.list_text(None, use_long=use_long))
 
 
-def listing(backend: Backend, clients: Sequence[DomainId] | None = None, *, use_long: bool = True) -> Listing:
-    """The same, parsed."""
-    return parse_listing(listing_text(backend, clients, use_long=use_long))
+class Listed:
+    """A listing with its circumstances, and what became of each domain that was asked for by itself."""
+
+    __slots__ = ("outcomes", "report")
+
+    def __init__(self, report: Report, outcomes: Sequence[Outcome]) -> None:
+        self.report, self.outcomes = report, outcomes
+
+
+def listed(
+    backend: Backend,
+    wanted: Sequence[Target] | None = None,
+    *,
+    use_long: bool = True,
+    now: Callable[[], float] = time.time,
+) -> Listed:
+    """The report on `wanted`, or on the whole host (None). Raises Unsupported, TmemOff."""
+    require(backend, Capability.LIST)
+    texts: list[bytes] = []
+
+    def list_one(target: Target) -> str:
+        texts.append(backend.list_text(target.domain_id, use_long=use_long))
+        return "listed"
+
+    outcomes = for_each(wanted, list_one) if wanted is not None else []
+    if wanted is None:
+        texts.append(backend.list_text(None, use_long=use_long))
+    timestamp = now()
+    names = {int(domain.domain_id): domain.name for domain in backend.domains() if domain.name}
+    report = read_report(
+        b"".join(texts),
+        connection=backend.name,
+        timestamp=timestamp,
+        release=backend.host().release,
+        names=names,
+    )
+    return Listed(report, outcomes)
 
 
 def client_targets(backend: Backend) -> list[Target]:

@@ -84,7 +84,7 @@ def change(backend: Backend, targets: Sequence[Target], wanted: Wanted) -> list[
         assert target.domain_id is not None, "settings are changed client by client"
         changes = differences(backend.client_info(target.domain_id), wanted)
         make(backend, target.domain_id, changes)
-        return ", ".join(map(str, changes)) or "unchanged"
+        return ", ".join(map(str, changes))
 
     return for_each(targets, change_one)
 

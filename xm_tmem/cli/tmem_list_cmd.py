@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`xm tmem-list`: what the hypervisor says about tmem, in the order, columns, units and format asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import click
+
+from xm_tmem.backends.interface import Backend
+from xm_tmem.cli.output import complain, is_terminal
+from xm_tmem.cli.params import DURATION, NUMBER
+from xm_tmem.cli.session import Session
+from xm_tmem.cli.verb import Verb, word
+from xm_tmem.errors import BadInput
+from xm_tmem.listing.report import Report
+from xm_tmem.listing.select import Selection, selection
+from xm_tmem.operations.hosts import Answer
+from xm_tmem.operations.query import Listed, listed
+from xm_tmem.operations.resolve import targets
+from xm_tmem.render.formats import render_listing
+from xm_tmem.render.sections import legend as legend_of
+from xm_tmem.render.sections import long_view, short_view, warnings
+from xm_tmem.settings import UNITS
+
+WATCH_SECONDS = "2"
+
+
+class View(NamedTuple):
+    """How a listing is shown."""
+
+    selection: Selection
+    use_long: bool
+    headings: bool
+    legend: bool
+
+
+class ListVerb(Verb):
+    """`--watch` may go without its number: a word after it that is none is a domain."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for position, argument in enumerate(args):
+            if argument == "--watch" and not "".join(args[position + 1 : position + 2])[:1].isdigit():
+                args[position] = f"--watch={WATCH_SECONDS}"
+        return super().parse_args(ctx, args)
+
+
+@click.command(
+    "tmem-list",
+    cls=ListVerb,
+    examples=[
+        ("xm tmem-list", "every domain and its pools"),
+        ("xm tmem-list -l web", "every counter of one domain"),
+        ("xm tmem-list --filter 'frozen or hit_rate<0.2' --sort -pages", "which domains are worth a look"),
+        ("xm tmem-list --watch 5 --by-client", "the same again every five seconds"),
+        (
+            "xm tmem-list -o json | jq '.clients[].weight'",
+            "for a program; -o raw is the hypervisor's own text",
+        ),
+    ],
+)
+@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
+@click.option("-l", "--long", "use_long", is_flag=True, help="Every counter, not only the usual columns.")
+@click.option(
+    "-a", "--all", "all_domains", is_flag=True, help="All domains that use tmem, as without DOMAIN."
+)
+@click.option("--by-client", is_flag=True, help="One row for each domain instead of one for each pool.")
+@click.option("--sort", metavar="KEY", help="Order by columns: pages,domain; -pages turns it round.")
+@click.option(
+    "--filter",
+    "where",
+    metavar="EXPR",
+    help="Only rows that pass: frozen, weight>10, name~web.",
+)
+@click.option("--columns", metavar="LIST", help="Columns: a,b instead of the usual ones; +a,b besides them.")
+@click.option("--units", type=word(UNITS), help="How amounts of memory are shown.")
+@click.option("--no-headings", is_flag=True, help="Leave titles and headings out.")
+@click.option("--legend", is_flag=True, help="Say what the columns mean, below.")
+@click.option(
+    "--watch", "watch_s", metavar="[SECONDS]", type=DURATION, help="List again and again, every 2 seconds."
+)
+@click.option("--count", metavar="N", type=NUMBER, help="With --watch: stop after so many listings.")
+@click.pass_obj
+def tmem_list(
+    session: Session,
+    domains: tuple[str, ...],
+    use_long: bool,
+    all_domains: bool,
+    by_client: bool,
+    sort: str | None,
+    where: str | None,
+    columns: str | None,
+    units: str | None,
+    no_headings: bool,
+    legend: bool,
+    watch_s: float | None,
+    count: int | None,
+) -> None:
+    """List tmem: the host, its clients and their pools.
+
+    Counters are the hypervisor's, since boot or since the pool was made; a dash is what this release does not say.
+    `xm tmem-explain` tells what each one means. --filter also understands `and`, `or`, `not` and parentheses.
+    """
+    if all_domains and domains:
+        raise click.UsageError("give domains or -a, not both", click.get_current_context())
+    if count is not None and watch_s is None:
+        raise click.UsageError("--count goes with --watch", click.get_current_context())
+    chosen = selection(
+        columns=columns or session.settings.columns or None,
+        where=where,
+        order=sort,
+        units=units or _usual_units(session),
+        by_client=by_client,
+    )
+    view = View(chosen, use_long, not no_headings, legend)
+    # A person's or a program's listing needs the long form for its rates; raw is what was asked for, no more.
+    fetch_long = use_long or session.format != "raw"
+
+    def read(backend: Backend) -> Listed:
+        return listed(backend, targets(backend, domains) if domains else None, use_long=fetch_long)
+
+    if watch_s is not None:
+        shown = count if count is not None else -1
+        session.ask_one(
+            lambda backend: _watch(session, backend, read, view, watch_s, shown), "tmem-list --watch"
+        )
+    else:
+        _show(session, view, session.ask(read))
+
+
+def _usual_units(session: Session) -> str:
+    """Sizes that fit on a terminal; pages, which are exact, in a pipe."""
+    if session.settings.units == "auto" and session.format != "table":
+        return "pages"
+    return session.settings.units
+
+
+def _show(session: Session, view: View, answers: Sequence[Answer[Listed]]) -> None:
+    """One listing for each host, and a line for whatever failed."""
+    good = [answer.value for answer in answers if answer.error is None]
+    texts = [_text(session, view, it.report) for it in good]
+    if len(answers) > 1:
+        texts = _together(session.format, [it.report.connection for it in good], texts)
+    for text in texts:
+        session.write(text)
+    for it in good:
+        for warning in warnings(it.report):
+            session.note(warning)
+        for outcome in it.outcomes:
+            if outcome.error is not None:
+                complain(str(outcome.error))
+    for answer in answers:
+        if answer.error is not None:
+            complain(f"{answer.connection}: {answer.error}")
+    errors = [answer.error for answer in answers if answer.error is not None]
+    session.conclude([*errors, *(outcome.error for it in good for outcome in it.outcomes)])
+
+
+def _text(session: Session, view: View, report: Report) -> str | bytes:
+    if session.format != "table":
+        return render_listing(report, view.selection, session.format, use_long=view.use_long,
+                              headings=view.headings, legend=view.legend)  # fmt: skip
+    blocks = long_view(report, view.selection) if view.use_long else short_view(report, view.selection)
+    if view.legend:
+        blocks.append(legend_of(blocks))
+    return session.draw(blocks, headings=view.headings, units=view.selection.units)
+
+
+def _together(form: str, connections: Sequence[str], texts: Sequence[str | bytes]) -> list[str | bytes]:
+    """The listings of several hosts as one output. Raises BadInput for a format that has no room for several."""
+    if form in ("raw", "prometheus"):
+        raise BadInput(f"-o {form} is for one host at a time, not for {len(texts)}")
+    words = [str(text) for text in texts]
+    if form == "json":
+        return [f"[{','.join(text.rstrip() for text in words)}]\n"]
+    if form == "yaml":
+        return [f"---\n{text}" for text in words]
+    if form in ("table", "plain"):
+        return [f"{connection}:\n{text}" for connection, text in zip(connections, words, strict=True)]
+    return list(words)
+
+
+def _watch(
+    session: Session,
+    backend: Backend,
+    read: Callable[[Backend], Listed],
+    view: View,
+    every_s: float,
+    left: int,
+) -> None:
+    """List every `every_s` seconds, `left` times or, when it is negative, for ever."""
+    clears = is_terminal() and not session.machine and session.environ.get("TERM", "dumb") != "dumb"
+    while left != 0:
+        left -= 1
+        answer = Answer(backend.name, [read(backend)], None)
+        if clears:
+            # Home, and what is left of the screen away: no flicker, and the listing before stays in the scrollback.
+            session.write(f"\x1b[H\x1b[J{backend.name}   {time.strftime('%H:%M:%S')}\n\n")
+        _show(session, view, [answer])
+        if left != 0:
+            time.sleep(every_s)
+            if not clears and not session.machine:
+                session.write("\n")

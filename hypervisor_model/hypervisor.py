@@ -350,10 +350,10 @@ class Hypervisor:
         doms: dict[int, list[int]] = {}
         for domid in domids:
             domain = self._domains.get(domid)
-            if domain is None:
-                continue
             client = client_of(domain)
-            if client is None:
+            if domain is None:
+                doms[domid] = [-1, -1, -1]
+            elif client is None:
                 doms[domid] = [domain.tot_pages, -1, -1]
             else:
                 pool = client.persistent_pool

@@ -147,7 +147,9 @@ class ControlAbi(abc.ABC):
 
 
 def _creat(command: int, client: int, uuid: SharedUuid, flags: int, *, pool_id: int = 0) -> Call:
-    return Call(HYPERCALL_TMEM_OP, tmem.TMEM_OP_CREAT.pack(command, pool_id, uuid.lo, uuid.hi, flags, client))
+    """The member is shorter than the union it is in, which Xen copies whole."""
+    member = tmem.TMEM_OP_CREAT.pack(command, pool_id, uuid.lo, uuid.hi, flags, client)
+    return Call(HYPERCALL_TMEM_OP, member.ljust(tmem.TMEM_OP_BYTES, b"\0"))
 
 
 def pool_flags(pool: PoolInfo) -> int:

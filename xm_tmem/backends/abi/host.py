@@ -12,14 +12,6 @@ from xm_tmem.backends.abi.releases import Release
 from xm_tmem.backends.interface import DomainInfo
 from xm_tmem.ids import DomainId
 
-# Not a struct of Xen's: the two registers of this hypercall, in the form in which transports carry them.
-_VERSION_ARGUMENT: Final = struct.Struct("<IxxxxQ")  # command, pointer to the buffer
-_VERSION_BUFFER_OFFSET: Final = 8
-
-_DOMAIN_LIST: Final = struct.Struct(
-    "<IIHxxIQI"
-)  # cmd, interface | first_domain, max_domains, buffer, num_domains
-_DOMAIN_LIST_BUFFER_OFFSET: Final = 16
 DOMAINS_PER_CALL: Final = 1024
 
 _DOMAIN_HEAD: Final = struct.Struct(
@@ -30,13 +22,13 @@ _PAGE_KB: Final = 4
 
 _DYING, _SHUTDOWN, _PAUSED, _BLOCKED, _RUNNING = 1 << 0, 1 << 2, 1 << 3, 1 << 4, 1 << 5
 _SHUTDOWN_CODE_SHIFT, _SHUTDOWN_CRASH = 16, 3
-_UNLIMITED_PAGES = 1 << 40
-"""max_pages of a domain without a limit (as dom0 often is) is anything from here up."""
+_UNLIMITED_PAGES = 0xFFFFFFFF
+"""max_pages of a domain without a limit, as dom0 often is: the largest unsigned int."""
 
 
 def version() -> Call:
     """The value is major << 16 | minor."""
-    return Call(xen.HYPERCALL_XEN_VERSION, _VERSION_ARGUMENT.pack(xen.XENVER_VERSION, 0))
+    return Call(xen.HYPERCALL_XEN_VERSION, xen.XEN_VERSION_ARG.pack(xen.XENVER_VERSION, 0))
 
 
 def extra_version() -> Call:
@@ -50,8 +42,8 @@ def command_line() -> Call:
 
 
 def _version_text(command: int, size: int) -> Call:
-    argument = _VERSION_ARGUMENT.pack(command, 0)
-    return Call(xen.HYPERCALL_XEN_VERSION, argument, _VERSION_BUFFER_OFFSET, bytearray(size))
+    argument = xen.XEN_VERSION_ARG.pack(command, 0)
+    return Call(xen.HYPERCALL_XEN_VERSION, argument, xen.XEN_VERSION_ARG_BUF_OFFSET, bytearray(size))
 
 
 def text(call: Call) -> str:
@@ -63,12 +55,15 @@ def text(call: Call) -> str:
 
 def domain_list(release: Release, first: int, *, limit: int = DOMAINS_PER_CALL) -> Call:
     """Up to `limit` domains with an id from `first` on."""
-    head = _DOMAIN_LIST.pack(
+    head = sysctl.XEN_SYSCTL_DOMAINS.pack(
         sysctl.XEN_SYSCTL_GETDOMAININFOLIST, release.sysctl_interface, first, limit, 0, 0
     )
     buffer = bytearray(limit * release.domain_info_bytes)
     return Call(
-        xen.HYPERCALL_SYSCTL, head.ljust(sysctl.XEN_SYSCTL_BYTES, b"\0"), _DOMAIN_LIST_BUFFER_OFFSET, buffer
+        xen.HYPERCALL_SYSCTL,
+        head.ljust(sysctl.XEN_SYSCTL_BYTES, b"\0"),
+        sysctl.XEN_SYSCTL_DOMAINS_BUF_OFFSET,
+        buffer,
     )
 
 
@@ -114,6 +109,8 @@ def _state(flags: int) -> str:
     return "".join(letter if given else "-" for letter, given in letters)
 
 
-def _uuid_text(handle: bytes) -> str:
+def _uuid_text(handle: bytes) -> str | None:
+    if not any(handle):  # domain 0's, and of whoever was made without one
+        return None
     digits = handle.hex()
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))

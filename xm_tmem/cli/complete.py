@@ -7,8 +7,8 @@ prints one word to a line, and behind a tab what it stands for. Click is not imp
 
 from __future__ import annotations
 
-import _signal  # the module behind `signal`, which costs an import of enum
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -22,8 +22,8 @@ REMOTE = ("xen+ssh:",)
 def answer(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
     """Print the words for `arguments`; the exit status, which is always 0."""
     try:
-        _signal.signal(_signal.SIGALRM, _give_up)
-        _signal.setitimer(_signal.ITIMER_REAL, BUDGET_SECONDS)
+        signal.signal(signal.SIGALRM, _give_up)
+        signal.setitimer(signal.ITIMER_REAL, BUDGET_SECONDS)
         if arguments[:1] == ["domains"]:
             sys.stdout.write(domain_words("".join(arguments[1:2]), environ))
             sys.stdout.flush()

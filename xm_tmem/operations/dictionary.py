@@ -105,8 +105,8 @@ _ODDITIES = (
         "weight",
         "all releases",
         (
-            "The quota test is inverted (client_over_quota): of two clients the one *below* its share by weight gives up "
-            "its own oldest page when it puts a new one; the one above it takes from the oldest of all."
+            "The quota test is inverted (client_over_quota): of two clients the one *below* its share by weight gives "
+            "up its own oldest page when it puts a new one; the one above it takes from the oldest of all."
         ),
         "Do not raise a weight to protect a domain; a model with quirks: documented does what the name promises.",
     ),
@@ -126,8 +126,8 @@ _ODDITIES = (
         "freeze",
         "all releases",
         (
-            "A frozen client refuses new pages. Replacing puts, gets and flushes go on, and a flush that was done answers "
-            "EFROZEN. Freezing all clients says nothing about one that comes later."
+            "A frozen client refuses new pages. Replacing puts, gets and flushes go on, and a flush that was done "
+            "answers EFROZEN. Freezing all clients says nothing about one that comes later."
         ),
         "Freeze such a domain by itself; tmem-freeze --wait waits for its client.",
     ),
@@ -165,8 +165,8 @@ _ODDITIES = (
         "uuid",
         "all releases",
         (
-            "libxc and Linux put a uuid's bytes into the hypercall's two words differently, so that authorising what blkid "
-            "prints never matched a Linux guest's pool; libxc of 4.0 to 4.8 read a to f as 0 to 5 besides."
+            "libxc and Linux put a uuid's bytes into the hypercall's two words differently, so that authorising what "
+            "blkid prints never matched a Linux guest's pool; libxc of 4.0 to 4.8 read a to f as 0 to 5 besides."
         ),
         "--uuid-order linux, or the text that tmem-uuid shows.",
     ),
@@ -180,8 +180,8 @@ _ODDITIES = (
         "migration",
         "all releases",
         (
-            "SAVE_GET_NEXT_PAGE skips a pool's first page, and a second save of the same domain sends nothing. From 4.6 on "
-            "the toolstack's own migration has no tmem at all: persistent pages are lost."
+            "SAVE_GET_NEXT_PAGE skips a pool's first page, and a second save of the same domain sends nothing. From "
+            "4.6 on the toolstack's own migration has no tmem at all: persistent pages are lost."
         ),
         "Do not migrate a domain with persistent pages by other means than xm's own.",
     ),

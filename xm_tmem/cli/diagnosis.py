@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The findings of `xm doctor`: files, devices and programs of this machine, and a connection from end to end."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from xm_tmem.backends.interface import Backend, Capability, TmemState, why_missing, why_no_tmem
+from xm_tmem.cli.session import Session
+from xm_tmem.errors import TmemError
+from xm_tmem.settings import config_files
+from xm_tmem.version import VERSION
+
+OK, NOTE, BAD = "ok", "note", "BAD"
+DEVICES = ("/dev/xen/privcmd", "/proc/xen/privcmd")
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; `status` is the exit status it asks for when it is BAD."""
+
+    check: str
+    state: str
+    finding: str
+    advice: str = ""
+    status: int = 0
+
+
+def diagnose_machine(session: Session) -> list[Finding]:
+    """What can be said without asking a hypervisor. Raises BadInput for a config file that cannot be read."""
+    version = ".".join(map(str, sys.version_info[:3]))
+    findings = [Finding("xm", OK, f"version {VERSION}, Python {version}")]
+    for path in config_files(session.environ):
+        there = os.path.exists(path)
+        advice = "" if there else "`xm config init` writes one; none is needed"
+        findings.append(
+            Finding("config", OK if there else NOTE, f"{path}{'' if there else ' is not there'}", advice)
+        )
+    changed = [
+        f"{key} ({origin})" for key, origin in session.settings.origins.items() if origin != "built-in"
+    ]
+    findings.append(Finding("settings", OK, ", ".join(changed) or "all built-in"))
+    findings += [*_xen_here(), *_programs(session), *_terminal()]
+    return findings
+
+
+def _xen_here() -> Iterator[Finding]:
+    try:
+        with open("/sys/hypervisor/type", encoding="ascii", errors="replace") as file:
+            kind = file.read(64).strip()
+    except OSError:
+        kind = ""
+    if kind != "xen":
+        yield Finding("xen here", NOTE, "this machine does not run under Xen", "use -c, or `xm model start`")
+        return
+    device = next((path for path in DEVICES if os.path.exists(path)), None)
+    if device is None:
+        yield Finding("xen here", BAD, "Xen, but no privcmd device", "load it: modprobe xen-privcmd", 5)
+    elif not os.access(device, os.R_OK | os.W_OK):
+        yield Finding("xen here", BAD, f"Xen, and {device} is not for this user", "run xm as root", 4)
+    else:
+        yield Finding("xen here", OK, f"Xen, and {device} can be opened")
+
+
+def _programs(session: Session) -> Iterator[Finding]:
+    program = session.settings.ssh.split()[0] if session.settings.ssh.split() else "ssh"
+    found = shutil.which(program)
+    if found:
+        yield Finding("ssh", OK, f"{found}, for xen+ssh:// connections")
+    else:
+        yield Finding("ssh", NOTE, f"there is no {program}", "install openssh-client to use xen+ssh://")
+    try:
+        import libvirt
+
+        yield Finding("libvirt", OK, f"the binding of libvirt {libvirt.getVersion()} is there")
+    except ImportError:
+        yield Finding(
+            "libvirt", NOTE, "no binding", "pip install 'xm-tmem[libvirt]' to have names from libvirt"
+        )
+
+
+def _terminal() -> Iterator[Finding]:
+    encoding = (sys.stdout.encoding or "unknown") if sys.stdout is not None else "closed"
+    advice = "" if encoding.lower().startswith("utf") else "names beyond ASCII are shown escaped"
+    yield Finding("output", OK if not advice else NOTE, f"encoding {encoding}", advice)
+
+
+def diagnose_connection(session: Session, connection: str) -> list[Finding]:
+    """A connection, the host behind it, its tmem, and what it cannot be asked."""
+    name = connection or "connection"
+    try:
+        backend = session.open(connection)
+        try:
+            return list(_host(backend))
+        finally:
+            backend.close()
+    except TmemError as error:
+        return [Finding(name, BAD, str(error), "", error.exit_status)]
+
+
+def _host(backend: Backend) -> Iterator[Finding]:
+    host = backend.host()
+    yield Finding("connection", OK, f"{backend.name} answers")
+    yield Finding("hypervisor", OK, f"Xen {host.xen_version}, control ABI {host.abi}")
+    if host.tmem is TmemState.ON:
+        options = " ".join(f"{key}={value}" for key, value in host.options.items())
+        yield Finding("tmem", OK, f"on{f' ({options})' if options else ''}")
+    else:
+        yield Finding("tmem", BAD, host.tmem.value, why_no_tmem(host), 5)
+        return
+    domains = backend.domains()
+    named = sum(1 for domain in domains if domain.name)
+    advice = "ids work without names" if named < len(domains) else ""
+    yield Finding(
+        "domains", OK if not advice else NOTE, f"{len(domains)}, {named} of them with a name", advice
+    )
+    for capability in Capability:
+        if capability not in backend.capabilities:
+            word = (capability.name or "").lower().replace("_", " ")
+            yield Finding(word, NOTE, "not here", why_missing(capability).removeprefix(": "))

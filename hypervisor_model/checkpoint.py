@@ -129,11 +129,12 @@ def _feed(digest: Any, kind: str, numbers: bytes, state: bytes) -> None:
 
 
 class Journal:
-    """Appends to the journal of a checkpoint file."""
+    """Appends to the journal of a checkpoint file, which nobody else can open meanwhile: commits are cheap so."""
 
     def __init__(self, path: str) -> None:
         self.path = path
         self._connection = _connect(path)
+        self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         self.length: int = self._connection.execute("SELECT count(*) FROM journal").fetchone()[0]
 
     def append(self, entries: Iterable[Entry]) -> None:
@@ -178,6 +179,22 @@ def install(new: str, path: str, entries: Iterable[Entry]) -> Journal:
         return Journal(path)
     except OSError as error:
         raise CheckpointError(f"cannot put the checkpoint {path} in place: {error}") from None
+
+
+def retire(path: str, to: str) -> None:
+    """Move a checkpoint out of the way, if there is one. Raises CheckpointError."""
+    import sqlite3
+
+    try:
+        if os.path.lexists(path):
+            try:
+                Journal(path).close()  # finish what a dead host left half done, which goes by the file's name
+            except sqlite3.Error:
+                _remove(f"{path}-journal")
+            _remove(to)
+            os.replace(path, to)
+    except OSError as error:
+        raise CheckpointError(f"cannot move the checkpoint {path} away: {error.strerror}") from None
 
 
 def read_notes(path: str) -> dict[str, str]:

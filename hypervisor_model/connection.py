@@ -51,12 +51,14 @@ class Connection:
         "closed",
         "since",
         "socket",
+        "watched_for",
     )
 
     def __init__(self, client: socket.socket, host: Answers) -> None:
         client.setblocking(False)
         self.socket = client
         self.closed = False
+        self.watched_for = 0  # the events that the host's selector reports
         self.since = time.monotonic()  # of the last progress in what is unfinished
         self._host = host
         self._buffer = wire.FrameBuffer()

@@ -20,7 +20,15 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from hypervisor_model.checkpoint import CheckpointError, Entry, Journal, make_hypercall, read_notes, resume
+from hypervisor_model.checkpoint import (
+    CheckpointError,
+    Entry,
+    Journal,
+    make_hypercall,
+    read_notes,
+    resume,
+    retire,
+)
 from hypervisor_model.checkpoints import Checkpoints
 from hypervisor_model.connection import Connection
 from hypervisor_model.hypervisor import domain_uuid
@@ -148,6 +156,7 @@ class ModelHost:
             return
         connection = Connection(client, self)
         self._connections.add(connection)
+        connection.watched_for = selectors.EVENT_READ
         self._selector.register(client, selectors.EVENT_READ, connection)
 
     def _take_in(self, connection: Connection) -> None:
@@ -169,7 +178,8 @@ class ModelHost:
                 connection.close()
             return
         wanted = selectors.EVENT_WRITE if connection.wants_to_write else selectors.EVENT_READ
-        if self._selector.get_key(connection.socket).events != wanted:
+        if connection.watched_for != wanted:
+            connection.watched_for = wanted
             self._selector.modify(connection.socket, wanted, connection)
 
     def _work_for_clients(self) -> float:
@@ -353,8 +363,7 @@ def run_host(name: str, *, scenario: str | None, factor: float | None, interval_
     state = checkpoint_path(name)
     if scenario is not None:
         runner = boot(load_file(scenario))
-        if os.path.exists(state):
-            os.replace(state, previous_checkpoint_path(name))
+        retire(state, previous_checkpoint_path(name))
         journal = None
         factor = 1.0 if factor is None else factor
     else:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,6 +15,7 @@ from hypervisor_model.scenario.schema import GUEST, MAX_GUESTS, scenario_schema
 from hypervisor_model.scenario.validate import Validator
 
 PAGES_PER_MB: Final = 256
+DEFAULT_SCENARIO: Final = os.path.join(os.path.dirname(os.path.abspath(__file__)), "default.yaml")
 RELEASES_WITH_CAPS: Final = frozenset({"4.3"})
 DEFAULT_MAX_MEMORY: Final = 4  # times a domain's memory
 

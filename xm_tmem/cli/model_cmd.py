@@ -1,0 +1,296 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`xm model`: run a scenario here, or start, ask and stop a model host that runs one."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from xm_tmem.cli.grid import show_facts
+from xm_tmem.cli.session import Session, require_format
+from xm_tmem.cli.verb import Verb
+from xm_tmem.errors import EXIT_INTERRUPTED, BadInput, Failed, TmemError, Unreachable
+from xm_tmem.render.sections import Fact
+
+if TYPE_CHECKING:
+    from hypervisor_model.scenario.runner import Runner
+
+T = TypeVar("T")
+DEFAULT_NAME = "default"
+REFRESH_S = 0.1
+
+name_option = click.option(
+    "--name", metavar="NAME", default=DEFAULT_NAME, help="Which model host; one of each name."
+)
+
+
+@click.group("model", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def model() -> None:
+    """Run a host that is a model, with guests from a scenario file.
+
+    `run` does it here and now and prints what came of it; `start` leaves a host running that the other commands find
+    as model:NAME, the default one without -c.
+    """
+
+
+@model.command(
+    "start",
+    cls=Verb,
+    connects=False,
+    examples=[
+        ("xm model start", "a small host with three guests"),
+        ("xm model start examples/shared.yaml --name lab", "another one; ask it with -c model:lab"),
+        ("xm model start --resume", "go on from the last checkpoint, also after a crash"),
+    ],
+)
+@click.argument("scenario", metavar="[SCENARIO]", required=False, type=click.Path())
+@name_option
+@click.option(
+    "--factor", metavar="X", help="Modelled seconds per second, or max. As before when resuming, else 1."
+)
+@click.option("--resume", is_flag=True, help="Go on from the host's checkpoint.")
+@click.option("--checkpoint-every", "interval", metavar="SECONDS", type=click.FloatRange(0, 86400), default=60.0,
+              show_default=True, help="How often to write a checkpoint; 0: only when told and at stop.")  # fmt: skip
+@click.pass_obj
+def start(
+    session: Session, scenario: str | None, name: str, factor: str | None, resume: bool, interval: float
+) -> None:
+    """Start a model host and return when it answers.
+
+    Without SCENARIO it runs the small one that comes with xm. The host goes on when the terminal closes; its state
+    is kept, and an earlier one of the same name, unless resumed, is moved to previous.sqlite beside it.
+    """
+    if resume and scenario is not None:
+        raise BadInput("--resume goes on with the checkpoint's own scenario: give no other")
+    options = ["--interval", str(interval)]
+    if factor is not None:
+        options += ["--factor", str(_factor(factor))]
+    if not resume:
+        scenario = scenario or _default_scenario()
+        _load(scenario)
+    from hypervisor_model import launch
+    from hypervisor_model.instance import log_path
+
+    pid = _launching(lambda: launch.start(name, None if resume else scenario, options))
+    if not session.quiet:
+        where = "" if name == DEFAULT_NAME else f" -c model:{name}"
+        session.write(f"model host {name} is running, process {pid}; log: {log_path(name)}\n")
+        session.write(f"try: xm{where} tmem-list\n")
+
+
+@model.command(
+    "stop", cls=Verb, connects=False, examples=[("xm model stop", "checkpoint and end the default host")]
+)
+@name_option
+@click.option("--discard", is_flag=True, help="End it even if its checkpoint cannot be written.")
+@click.pass_obj
+def stop(session: Session, name: str, discard: bool) -> None:
+    """Stop a model host, with a last checkpoint, and wait until it has ended."""
+    from hypervisor_model import launch
+
+    _launching(lambda: launch.stop(name, discard=discard))
+    if not session.quiet:
+        session.write(f"model host {name} has stopped; `xm model start --resume` would go on from here\n")
+
+
+@model.command("status", cls=Verb, connects=False, examples=[("xm model status -o json", "for a program")])
+@name_option
+@click.pass_obj
+def status(session: Session, name: str) -> None:
+    """Show what a model host is doing."""
+    from hypervisor_model import launch
+    from hypervisor_model.instance import log_path
+
+    fields = _launching(lambda: launch.ask(name, "status"))
+    facts = [_fact(key, value) for key, value in {**fields, "log": log_path(name)}.items()]
+    show_facts(session, "model-status", facts, title=f"model host {name}")
+
+
+@model.command(
+    "checkpoint", cls=Verb, connects=False, examples=[("xm model checkpoint", "write it all to disk now")]
+)
+@name_option
+@click.pass_obj
+def checkpoint(session: Session, name: str) -> None:
+    """Have a model host write its state to disk, and wait until it has."""
+    from hypervisor_model import launch
+
+    fields = _launching(lambda: launch.ask(name, "checkpoint", timeout_s=launch.STOP_S))
+    if not session.quiet:
+        session.write(f"written: {fields.get('checkpoint', '')}\n")
+
+
+@model.command(
+    "run",
+    cls=Verb,
+    connects=False,
+    examples=[
+        ("xm model run examples/demo.yaml", "boot it, let its guests work to the end, and list"),
+        ("xm model run examples/pressure.yaml -o json", "a report for a program"),
+    ],
+)
+@click.argument("scenario", metavar="SCENARIO", type=click.Path())
+@click.option("--progress/--no-progress", default=None, help="A progress bar; left out: on a terminal.")
+@click.pass_obj
+def run(session: Session, scenario: str, progress: bool | None) -> None:
+    """Run a scenario here to its end and print the listing.
+
+    Ctrl-C ends it early with what there is by then, and exit status 130. With -o json or yaml the report has the
+    host, each guest, and what each workload counted; -o raw is the hypervisor's own listing.
+    """
+    form = require_format(session, ("table", "plain", "json", "yaml", "raw"), "`xm model run`")
+    from hypervisor_model.scenario.errors import ScenarioError
+    from hypervisor_model.scenario.runner import boot
+
+    try:
+        runner = boot(_load(scenario))
+    except ScenarioError as error:
+        raise BadInput(str(error)) from None
+    complete = _run(runner, _wants_bar(session) if progress is None else progress)
+    if not complete:
+        session.report(
+            "interrupted: the report is of what was done by then", "KeyboardInterrupt", EXIT_INTERRUPTED
+        )
+    if form in ("json", "yaml"):
+        from hypervisor_model.scenario.report import report
+        from xm_tmem.cli.grid import serialise
+
+        session.write(serialise(form, report(runner, complete=complete), []))
+    else:
+        _show_listing(session, runner, scenario)
+
+
+def _run(runner: Runner, with_bar: bool) -> bool:
+    """Run to the end, or to the first Ctrl-C, between two operations; was it the end?"""
+    with _interrupts() as interrupted:
+        if not with_bar:
+            return runner.run(lambda _: not interrupted())
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]:>12}"),
+            TimeRemainingColumn(),
+        )
+        start = time.monotonic()
+        with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as bar:
+            total = runner.operations_total
+            task = bar.add_task("operations", total=total, rate="")
+            shown = 0.0
+
+            def step(runner: Runner) -> bool:
+                nonlocal shown
+                now = time.monotonic()
+                if now - shown >= REFRESH_S:
+                    shown = now
+                    rate = f"{runner.operations / max(now - start, 1e-9):,.0f}/s"
+                    bar.update(task, completed=runner.operations, rate=rate, refresh=True)
+                return not interrupted()
+
+            return runner.run(step)
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and a kill as a question, since an exception could come in the middle of a model's operation."""
+    seen: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _show_listing(session: Session, runner: Runner, scenario: str) -> None:
+    """The final state as any other command would list it."""
+    from xm_tmem.backends.hypercall import HypercallBackend
+    from xm_tmem.backends.transport.inprocess import InProcessTransport
+    from xm_tmem.listing.select import selection
+    from xm_tmem.operations.query import listed
+    from xm_tmem.render.sections import short_view
+
+    names = {guest.domain_id: guest.name for guest in runner.guests}
+    backend = HypercallBackend(f"scenario:{scenario}", InProcessTransport(runner.hypervisor, names), [])
+    report = listed(backend).report
+    if session.format == "raw":
+        session.write(report.listing.raw)
+        return
+    host = runner.hypervisor
+    session.note(
+        f"{runner.operations} operations in {runner.time_us / 1e6:.1f} s of modelled time on Xen {host.release.name}"
+    )
+    units = session.settings.units
+    session.write_blocks(short_view(report, selection(units=units)), units=units)
+
+
+def _wants_bar(session: Session) -> bool:
+    import sys
+
+    return not session.quiet and sys.stderr is not None and sys.stderr.isatty()
+
+
+def _fact(name: str, text: str) -> Fact:
+    """A field of a host's status: numbers as such."""
+    value: Any = text
+    if text.isdigit():
+        value = int(text)
+    elif name.endswith("_s"):
+        value = float(text)
+    return Fact(name, "count" if isinstance(value, int) else "text", "", value)
+
+
+def _factor(text: str) -> float:
+    if text == "max":
+        return float("inf")
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 1e-6 <= factor <= 1e6:
+        raise BadInput(f"--factor {text}: give modelled seconds per second, 0.000001 to 1000000, or max")
+    return factor
+
+
+def _default_scenario() -> str:
+    from hypervisor_model.scenario.load import DEFAULT_SCENARIO
+
+    return DEFAULT_SCENARIO
+
+
+def _load(scenario: str) -> Any:
+    from hypervisor_model.scenario.errors import ScenarioError
+    from hypervisor_model.scenario.load import load_file
+
+    try:
+        return load_file(scenario)
+    except ScenarioError as error:
+        raise BadInput(str(error)) from None
+
+
+def _launching(act: Callable[[], T]) -> T:
+    """`act`, its errors as this package's."""
+    from hypervisor_model.launch import LaunchError, NotRunning
+    from hypervisor_model.public.places import PlaceError
+
+    problem: TmemError
+    try:
+        return act()
+    except PlaceError as error:
+        problem = BadInput(str(error))
+    except NotRunning as error:
+        problem = Unreachable(f"{error}; `xm model start` starts one")
+    except LaunchError as error:
+        problem = Failed(str(error))
+    except OSError as error:
+        problem = Failed(f"{error.filename}: {error.strerror}")
+    raise problem from None

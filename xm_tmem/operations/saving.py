@@ -301,17 +301,24 @@ def _held(backend: Backend, client: DomainId, *, frozen: bool, live: bool, plain
 
 def _release(backend: Backend, client: DomainId, *, frozen: bool, begun: bool) -> None:
     """Raises Failed if the client could not be brought back to its state."""
-    try:
-        if begun:
+    trouble: TmemError | None = None
+    if begun:
+        try:
             backend.save_end(client)
+        except TmemError as error:
+            trouble = error  # thawing may work nevertheless, and matters more
+    try:
         # SAVE_END restores what SAVE_BEGIN found, which is not what we found if it came twice.
         if backend.client_info(client).frozen != frozen:
             (backend.freeze if frozen else backend.thaw)(client)
     except NoSuchDomain:
-        pass  # it went away meanwhile, and its tmem with it
+        return  # it went away meanwhile, and its tmem with it
     except TmemError as error:
-        state = "frozen" if frozen else "thawed"
-        verb = "freeze" if frozen else "thaw"
+        state, verb = ("frozen", "freeze") if frozen else ("thawed", "thaw")
         raise Failed(
             f"domain {client} may not be {state} again ({error}): check, and `xm tmem-{verb} {client}`"
         ) from error
+    if trouble is not None:
+        raise Failed(
+            f"domain {client}: the save may not have ended for the hypervisor ({trouble})"
+        ) from trouble

@@ -161,7 +161,7 @@ _BY_OTHER_NAME |= {tag.key: FIELDS[tag.name] for tag in (*ClientRecord.tags, *Po
 
 POOL_COLUMNS = (
     *("cli_id", "name", "frozen", "pool_id", "type"),
-    *("pgp_count", "hit_rate", "put_success", "no_mem_puts"),
+    *("pgp_count", "hit_rate", "put_success"),
 )
 CLIENT_COLUMNS = (
     *("cli_id", "name", "frozen", "weight", "share_by_weight", "share_held"),

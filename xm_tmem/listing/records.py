@@ -227,11 +227,14 @@ _POOL_TYPE = "first letter P(ersistent) or E(phemeral), second P(rivate) or S(ha
 
 
 class PoolRecord(PoolCounters, line="P"):
-    """A `P=` line: one pool as one of its clients sees it (C: tmemc_list_client)."""
+    """A `P=` line: one pool as one of its clients sees it (C: tmemc_list_client).
+
+    `pool_id` is None where the record is a sum of pools (see `derive.total`).
+    """
 
     __slots__ = ()
     cli_id: int = tag("CI", "domain id of the client", unit="id", kind="id")
-    pool_id: int = tag(
+    pool_id: int | None = tag(
         "PI",
         "pool id, 0 to 15 within its client",
         unit="id",

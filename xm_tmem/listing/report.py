@@ -35,4 +35,10 @@ def read_report(
 ) -> Report:
     """The report of a LIST answer. `truncated`: the caller knows that the text was cut, which it need not show."""
     listing = parse_listing(text)
-    return Report(listing, connection, release, timestamp, truncated or listing.truncated, names or {})
+    known = {cli_id: _encodable(name) for cli_id, name in (names or {}).items()}
+    return Report(listing, connection, release, timestamp, truncated or listing.truncated, known)
+
+
+def _encodable(name: str) -> str:
+    """`name` with lone surrogates, which neither UTF-8 nor YAML can carry, as backslash escapes."""
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -33,9 +33,13 @@ def section_lines(section: Section, units: str, headings: bool) -> list[str]:
         texts = cell_texts(column.values, column.unit, units)
         if headings:
             texts.insert(0, column.heading)
-        columns.append(_padded(texts) if not _ascii(texts) else texts)
-        width = max(map(len, columns[-1]), default=0)
-        formats.append(f"%-{width}s" if is_left_aligned(column.unit) else f"%{width}s")
+        if all(map(str.isascii, texts)):
+            width = max(map(len, texts), default=0)
+            formats.append(f"%-{width}s" if is_left_aligned(column.unit) else f"%{width}s")
+        else:
+            texts = _padded(texts)
+            formats.append("%s")
+        columns.append(texts)
     if formats and section.columns and is_left_aligned(section.columns[-1].unit):
         formats[-1] = "%s"  # no blanks at the end of a line
     line = "  ".join(formats)
@@ -46,10 +50,6 @@ def facts_lines(facts: Facts, units: str) -> list[str]:
     """A name and its value to a line."""
     width = max((len(fact.name) for fact in facts.facts), default=0)
     return [f"{fact.name:<{width}}  {cell_text(fact.value, fact.unit, units)}" for fact in facts.facts]
-
-
-def _ascii(texts: Sequence[str]) -> bool:
-    return all(map(str.isascii, texts))
 
 
 def _padded(texts: Sequence[str]) -> list[str]:

@@ -67,9 +67,14 @@ def load_file(path: str) -> Scenario:
     return _checked(read(path), printable(path))
 
 
-def load_text(text: str, *, file: str = "scenario") -> Scenario:
-    """The scenario in `text`; `file` is what complaints call it. Raises ScenarioError."""
-    return _checked(parse(text.encode("utf-8", "surrogatepass"), file=file), file)
+def load_text(text: str) -> Scenario:
+    """The scenario in `text`. Raises ScenarioError."""
+    return load_bytes(text.encode("utf-8", "surrogatepass"), file="scenario")
+
+
+def load_bytes(raw: bytes, *, file: str) -> Scenario:
+    """The scenario in the contents of a file, which complaints call `file`. Raises ScenarioError."""
+    return _checked(parse(raw, file=file), file)
 
 
 def _checked(root: Node, file: str) -> Scenario:

@@ -18,7 +18,9 @@ class StandIn:
         self.calls: list[tuple[object, ...]] = []
         self.evicted = 0
 
-    def new_pool(self, persistent: bool = False, shared: bool = False, uuid: tuple[int, int] = (0, 0)) -> int:
+    def new_pool(
+        self, *, persistent: bool = False, shared: bool = False, uuid: tuple[int, int] = (0, 0)
+    ) -> int:
         self.calls.append(("new_pool", persistent, shared, uuid))
         pool_id = len(self.pools)
         self.pools[pool_id] = persistent

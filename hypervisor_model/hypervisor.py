@@ -181,6 +181,7 @@ class Hypervisor:
         """Tear a domain down, its tmem first (C: domain_kill). Pages of tmem's that it still owned: 0 unless lost."""
         domain = self._domains[domid]
         domain.dying = True
+        self._guests[domid].retire()
         destroy_client(self.tmem, domain)
         del self._domains[domid], self._guests[domid]
         return domain.tot_pages - domain.own_pages

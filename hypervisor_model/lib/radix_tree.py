@@ -7,7 +7,8 @@ Left out  RCU. Indexes are 32 bits here, so a tree has at most six levels.
 A tree that holds index 0 alone has no node: the item hangs from the root itself. When a node can't be had in
 the middle of an insertion, the nodes made so far stay ("stump"), as in C.
 
-`_leaves` finds the bottom node of an index without walking down; the nodes are what is counted.
+`leaves` finds the bottom node of an index without walking down; the nodes are what is counted. A caller in a
+hurry may do with a leaf what `lookup`, `insert` and the short way of `delete` do.
 """
 
 from __future__ import annotations
@@ -47,13 +48,13 @@ class RadixNode(Generic[Item]):
 class RadixTree(Generic[Item]):
     """Override `_node_alloc` and `_node_free` to limit or count nodes."""
 
-    __slots__ = ("_leaves", "height", "root", "single")
+    __slots__ = ("height", "leaves", "root", "single")
 
     def __init__(self) -> None:
         self.height = 0
         self.root: RadixNode[Item] | None = None
         self.single: Item | None = None  # the item at index 0 of a tree without nodes
-        self._leaves: dict[int, RadixNode[Item]] = {}
+        self.leaves: dict[int, RadixNode[Item]] = {}
 
     def _node_alloc(self) -> RadixNode[Item] | None:
         return RadixNode()
@@ -68,14 +69,14 @@ class RadixTree(Generic[Item]):
 
     def lookup(self, index: int) -> Item | None:
         """The item at `index`. O(1)."""
-        leaf = self._leaves.get(index >> _SHIFT)
+        leaf = self.leaves.get(index >> _SHIFT)
         if leaf is not None:
             return leaf.items[index & _MASK]
         return self.single if index == 0 else None
 
     def insert(self, index: int, item: Item) -> bool:
         """Put `item` at the free `index`. False: no memory for a node; a stump may be left. O(height)."""
-        leaf = self._leaves.get(index >> _SHIFT)
+        leaf = self.leaves.get(index >> _SHIFT)
         if leaf is not None:
             leaf.items[index & _MASK] = item
             leaf.count += 1
@@ -115,7 +116,7 @@ class RadixTree(Generic[Item]):
     def _adopt(self, node: RadixNode[Item], height: int, index: int) -> None:
         node.become(height)
         if height == 1:
-            self._leaves[index >> _SHIFT] = node
+            self.leaves[index >> _SHIFT] = node
 
     def _extend(self, index: int) -> bool:
         """Make the tree high enough for `index`, from the root upwards."""
@@ -142,7 +143,7 @@ class RadixTree(Generic[Item]):
 
     def delete(self, index: int) -> Item | None:
         """Take the item at `index` out and return it. O(1) unless a node becomes empty or the tree lower."""
-        leaf = self._leaves.get(index >> _SHIFT)
+        leaf = self.leaves.get(index >> _SHIFT)
         if leaf is None:
             if index == 0:
                 item = self.single
@@ -192,7 +193,7 @@ class RadixTree(Generic[Item]):
 
     def _discard(self, node: RadixNode[Item], index: int) -> None:
         if node.height == 1:
-            del self._leaves[index >> _SHIFT]
+            del self.leaves[index >> _SHIFT]
         self._node_free(node)
 
     def _shrink(self) -> None:
@@ -224,7 +225,7 @@ class RadixTree(Generic[Item]):
         self.height = 0
         self.root = None
         self.single = None
-        self._leaves = {}
+        self.leaves = {}
 
     def _destroy_node(self, node: RadixNode[Item], item_free: Callable[[Item], None]) -> None:
         if node.height == 1:
@@ -241,22 +242,22 @@ class RadixTree(Generic[Item]):
         """Index and item of each, in order of index."""
         if self.single is not None:
             yield 0, self.single
-        for number in sorted(self._leaves):
-            for slot, item in enumerate(self._leaves[number].items):
+        for number in sorted(self.leaves):
+            for slot, item in enumerate(self.leaves[number].items):
                 if item is not None:
                     yield number << _SHIFT | slot, item
 
     def check(self) -> int:
         """Recount the tree; returns the number of nodes."""
         if self.root is None:
-            assert not self._leaves
+            assert not self.leaves
             assert self.single is None or self.height == 0
             return 0
         assert self.single is None
         assert self.root.height == self.height > 0
         leaves: dict[int, RadixNode[Item]] = {}
         nodes = self._check_node(self.root, 0, leaves)
-        assert leaves == self._leaves
+        assert leaves == self.leaves
         return nodes
 
     def _check_node(self, node: RadixNode[Item], prefix: int, leaves: dict[int, RadixNode[Item]]) -> int:

@@ -125,7 +125,7 @@ def _check_page(tmem: Tmem, pool: Pool, pgp: Pgp, found: _Count) -> None:
 def _check_lists(tmem: Tmem, pools: list[Pool]) -> None:
     """Each page of an ephemeral pool is on both lists, each of a persistent one on its pool's."""
     on_global = _walk_global(tmem)
-    on_clients = [pgp for client in tmem.clients for pgp in _walk(client.ephemeral_pages.head)]
+    on_clients = [pgp for client in tmem.clients for pgp in _walk(client.ephemeral_head)]
     in_pools = {
         id(pgp)
         for pool in pools
@@ -139,7 +139,7 @@ def _check_lists(tmem: Tmem, pools: list[Pool]) -> None:
     assert len(on_clients) == len(in_pools)
     for pool in pools:
         if pool.persistent:
-            listed = _walk(pool.persistent_pages.head)
+            listed = _walk(pool.persistent_head)
             held = {id(pgp) for obj in pool.objs.values() for _, pgp in obj.items()}
             assert {id(pgp) for pgp in listed} == held
             assert len(listed) == len(held)
@@ -157,7 +157,7 @@ def _walk(head: Pgp) -> list[Pgp]:
 
 
 def _walk_global(tmem: Tmem) -> list[Pgp]:
-    head = tmem.ephemeral_pages.head
+    head = tmem.ephemeral_head
     pages = []
     here = head
     while here.global_next is not head:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hypervisor_model.host.domain import Domain
 from hypervisor_model.public.tmem import MAX_GLOBAL_SHARED_POOLS, MAX_POOLS_PER_DOMAIN
 from hypervisor_model.tmem.memory import persistent_pool
-from hypervisor_model.tmem.page import Invalidated, PageList
+from hypervisor_model.tmem.page import Invalidated, empty_list
 
 if TYPE_CHECKING:
     from hypervisor_model.tmem.pool import Pool
@@ -33,7 +33,7 @@ class Client:
         "domain",
         "eph_count",
         "eph_count_max",
-        "ephemeral_pages",
+        "ephemeral_head",
         "frozen",
         "invalidated",
         "live_migrating",
@@ -56,7 +56,7 @@ class Client:
         self.cli_id = domain.domid
         self.pools: list[Pool | None] = [None] * MAX_POOLS_PER_DOMAIN
         self.persistent_pool = persistent_pool(tmem, domain)
-        self.ephemeral_pages = PageList()
+        self.ephemeral_head = empty_list()
         self.eph_count = self.eph_count_max = 0
         self.weight = 0
         self.cap = 0

@@ -65,7 +65,7 @@ def evict(tmem: Tmem) -> bool:
     client = client_of(tmem.current)
     pgp: Pgp
     if client is not None and client_over_quota(tmem, client):
-        head = client.ephemeral_pages.head
+        head = client.ephemeral_head
         pgp = head.list_next
         if pgp is not head:
             while pgp is not head:
@@ -76,7 +76,7 @@ def evict(tmem: Tmem) -> bool:
                     return True
                 pgp = behind
             return False
-    head = tmem.ephemeral_pages.head
+    head = tmem.ephemeral_head
     pgp = head.global_next
     while pgp is not head:
         behind = pgp.global_next

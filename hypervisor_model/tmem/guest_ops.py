@@ -47,7 +47,8 @@ class Guest:
     def __init__(self, tmem: Tmem, domain: Domain) -> None:
         self._tmem = tmem
         self.domain = domain
-        self._pools: list[Pool | None] = []  # the client's own, once there is one
+        # The client's own table, once there is a client.
+        self._pools: list[Pool | None] = [None] * MAX_POOLS_PER_DOMAIN
 
     @property
     def domid(self) -> int:
@@ -67,21 +68,25 @@ class Guest:
             return -ENODEV
         tmem.total_tmem_ops += 1
         client = client_of(self.domain)
-        if client is not None:
-            if self.domain.dying:
-                tmem.errored_tmem_ops += 1
-                return -ENODEV
-            self._pools = client.pools
-            return 0
-        client = client_create(tmem, self.domain)
-        if client is None:
+        if self.domain.dying:
             tmem.errored_tmem_ops += 1
-            return -ENOMEM
+            return -ENODEV if client is not None else -ENOMEM
+        if client is None:
+            client = client_create(tmem, self.domain)
+            assert client is not None
         self._pools = client.pools
+        tmem.current = self.domain
         return 0
 
     def _enter(self, pool_id: int) -> Pool | int:
         """Count an operation on pages and find its pool; else a negative errno."""
+        if 0 <= pool_id < MAX_POOLS_PER_DOMAIN:
+            pool = self._pools[pool_id]
+            if pool is not None:
+                tmem = self._tmem
+                tmem.total_tmem_ops += 1
+                tmem.current = self.domain
+                return pool
         refused = self._refuse()
         if refused:
             return refused
@@ -89,8 +94,11 @@ class Guest:
         if pool is None:
             self._tmem.errored_tmem_ops += 1
             return -ENODEV
-        self._tmem.current = self.domain
         return pool
+
+    def retire(self) -> None:
+        """The domain is dying: every hypercall from now on is refused."""
+        self._pools = [None] * MAX_POOLS_PER_DOMAIN
 
     def _leave(self, rc: int) -> int:
         if rc < 0:
@@ -111,7 +119,6 @@ class Guest:
         refused = self._refuse()
         if refused:
             return refused
-        self._tmem.current = self.domain
         return self._leave(new_pool(self._tmem, client_of(self.domain), None, flags, uuid))
 
     def destroy_pool(self, pool_id: int) -> int:
@@ -121,36 +128,59 @@ class Guest:
             return refused
         client = client_of(self.domain)
         assert isinstance(client, Client)
-        self._tmem.current = self.domain
         return destroy_pool(self._tmem, client, pool_id)
 
     # Pages.
 
     def put(self, pool_id: int, oid: int | tuple[int, int, int], index: int, page: bytes | None) -> int:
         """TMEM_PUT_PAGE: 1 stored, or a negative errno. `page` None is a frame that can't be read."""
+        tmem = self._tmem
         if type(page) is not bytes:
             page = None if page is None else bytes(page)
+        if page is not None and len(page) != tmem.page_bytes and tmem.page_bytes:
+            raise ValueError(f"a page has {PAGE_SIZE} bytes, not {len(page)}")
+        if not 0 <= index <= MAX_INDEX:
+            raise ValueError(f"index {index} does not fit in 32 bits")
         if type(oid) is not int:
             oid = _as_oid(oid)
-        tmem = self._tmem
-        if (
-            page is not None and len(page) != tmem.page_bytes and tmem.page_bytes
-        ) or not 0 <= index <= MAX_INDEX:
-            raise ValueError(_bad_put(index, page))
-        pool = self._enter(pool_id)
-        if isinstance(pool, int):
-            return pool
-        return self._leave(self._put(pool, oid, index, page, None))
+        pool = self._pools[pool_id] if 0 <= pool_id < MAX_POOLS_PER_DOMAIN else None
+        if pool is None:
+            entered = self._enter(pool_id)
+            if isinstance(entered, int):
+                return entered
+            pool = entered
+        else:
+            tmem.total_tmem_ops += 1
+            tmem.current = self.domain
+        if tmem.heap.avail < tmem.scarce_below and not self._make_room():
+            rc = -ENOMEM
+        else:
+            rc = ops.put(tmem, pool, oid, index, page)
+        if rc < 0:
+            tmem.errored_tmem_ops += 1
+        return rc
 
-    def _put(self, pool: Pool, oid: int, index: int, page: bytes | None, part: Part | None) -> int:
+    def _make_room(self) -> bool:
+        """Evict if memory is short. False: none could be had, and the release takes no for an answer."""
         tmem = self._tmem
-        if tmem.heap.memory_is_short() and not ensure_avail_pages(tmem) and tmem.release.client_info_abi:
-            return -ENOMEM
-        return ops.put(tmem, pool, oid, index, page, part)
+        if not tmem.heap.memory_is_short() or ensure_avail_pages(tmem):
+            return True
+        return not tmem.release.client_info_abi
 
     def get(self, pool_id: int, oid: int | tuple[int, int, int], index: int) -> tuple[int, bytes | None]:
         """TMEM_GET_PAGE: (1, page), (0, None) for a miss, or (negative errno, None)."""
-        return self.get_to(pool_id, oid, index, True)
+        if type(oid) is not int:
+            oid = _as_oid(oid)
+        pool = self._pools[pool_id] if 0 <= pool_id < MAX_POOLS_PER_DOMAIN else None
+        if pool is None:
+            return self.get_to(pool_id, oid, index, True)
+        tmem = self._tmem
+        tmem.total_tmem_ops += 1
+        tmem.current = self.domain
+        result = ops.get(tmem, pool, oid, index, True)
+        if result[0] < 0:
+            tmem.errored_tmem_ops += 1
+        return result
 
     def get_to(
         self, pool_id: int, oid: int | tuple[int, int, int], index: int, writable: bool
@@ -170,10 +200,20 @@ class Guest:
         """TMEM_FLUSH_PAGE: 1 whether or not the page was there, or a negative errno."""
         if type(oid) is not int:
             oid = _as_oid(oid)
-        pool = self._enter(pool_id)
-        if isinstance(pool, int):
-            return pool
-        return self._leave(ops.flush_page(self._tmem, pool, oid, index))
+        pool = self._pools[pool_id] if 0 <= pool_id < MAX_POOLS_PER_DOMAIN else None
+        tmem = self._tmem
+        if pool is None:
+            entered = self._enter(pool_id)
+            if isinstance(entered, int):
+                return entered
+            pool = entered
+        else:
+            tmem.total_tmem_ops += 1
+            tmem.current = self.domain
+        rc = ops.flush_page(tmem, pool, oid, index)
+        if rc < 0:
+            tmem.errored_tmem_ops += 1
+        return rc
 
     def flush_object(self, pool_id: int, oid: int | tuple[int, int, int]) -> int:
         """TMEM_FLUSH_OBJECT: 1 whether or not it was there, or a negative errno."""
@@ -209,14 +249,14 @@ class Guest:
         if type(oid) is not int:
             oid = _as_oid(oid)
         if (page is not None and len(page) != PAGE_SIZE) or not 0 <= index <= MAX_INDEX:
-            raise ValueError(_bad_put(index, page))
+            raise ValueError(f"index {index} is over 32 bits, or a page of not {PAGE_SIZE} bytes")
         pool = self._enter(pool_id)
         if isinstance(pool, int):
             return pool
         if self._tmem.release.client_info_abi:
             return self._leave(-ENOSYS)
-        if ensure:
-            return self._leave(self._put(pool, oid, index, page, part))
+        if ensure and not self._make_room():
+            return self._leave(-ENOMEM)
         return self._leave(ops.put(self._tmem, pool, oid, index, page, part))
 
     def read(
@@ -255,9 +295,3 @@ def check_oid(oid: int) -> None:
     """Raises ValueError unless `oid` fits in 192 bits."""
     if not 0 <= oid <= OID_MASK:
         raise ValueError(f"object id {oid} does not fit in 192 bits")
-
-
-def _bad_put(index: int, page: bytes | None) -> str:
-    if not 0 <= index <= MAX_INDEX:
-        return f"index {index} does not fit in 32 bits"
-    return f"a page has {PAGE_SIZE} bytes, not {0 if page is None else len(page)}"

@@ -120,18 +120,26 @@ def _put_compressed(tmem: Tmem, pgp: Pgp, pool: Pool, page: bytes | None) -> int
 
 
 def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: Part | None = None) -> int:
-    """Put a page (C: do_tmem_put): 1, or -ENOMEM, -EFROZEN, -EFAULT, -EINVAL, -ENOSPC."""
+    """Put a page (C: do_tmem_put): 1, or -ENOMEM, -EFROZEN, -EFAULT, -EINVAL, -ENOSPC.
+
+    The hottest path of the model. The allocations and lists of the plain case are written out in it.
+    """
     client = pool.client
     pool.puts += 1
+    is_new = False
+    leaf = None
     obj = pool.objs.get(oid)
     if obj is not None:
-        found = obj.lookup(index)
+        leaf = obj.leaves.get(index >> 6)
+        if leaf is not None:
+            found = leaf.items[index & 63]
+        else:
+            found = obj.single if index == 0 else None
         if found is not None:
             return _dup_put(tmem, found, obj, pool, page, part)
         if client.frozen:
             pool.no_mem_puts += 1
             return -EFROZEN
-        is_new = False
     else:
         if client.frozen:
             # QUIRK do_tmem_put: 4.12 counts this refusal only for an object that is there already.
@@ -143,21 +151,31 @@ def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: 
             return -ENOMEM
         is_new = True
     tmem.held_obj = obj
-    pgp = Pgp(obj, index)
-    if tmem.exact and not pool.mempool.place(pgp, tmem.release.pgp_bytes):
+    pgp = Pgp()
+    if tmem.exact and not pool.mempool.place(pgp, tmem.pgp_bytes):
         tmem.alloc_failed += 1
         return _give_up(tmem, obj, pool, is_new, -ENOMEM)
-    tmem.pgp_count += 1
-    if tmem.pgp_count > tmem.pgp_count_max:
-        tmem.pgp_count_max = tmem.pgp_count
-    pool.pgp_count += 1
-    if pool.pgp_count > pool.pgp_count_max:
-        pool.pgp_count_max = pool.pgp_count
-    if not obj.insert(index, pgp):
+    pgp.obj = obj
+    pgp.index = index
+    pgp.data = None
+    pgp.size = 0
+    pgp.store = None
+    count = tmem.pgp_count + 1
+    tmem.pgp_count = count
+    if count > tmem.pgp_count_max:
+        tmem.pgp_count_max = count
+    count = pool.pgp_count + 1
+    pool.pgp_count = count
+    if count > pool.pgp_count_max:
+        pool.pgp_count_max = count
+    if leaf is not None:
+        leaf.items[index & 63] = pgp
+        leaf.count += 1
+    elif not obj.insert(index, pgp):
         _drop_unlisted(tmem, pgp, pool)
         return _give_up(tmem, obj, pool, is_new, -ENOMEM)
     obj.pgp_count += 1
-    pgp.size = 0
+    rc = _POOR
     if client.compress and (part is None or part.length):
         rc = _put_compressed(tmem, pgp, pool, page)
         if rc < 0:
@@ -168,51 +186,54 @@ def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: 
             return _take_back(tmem, pgp, obj, pool, is_new, rc)
         if rc == _POOR:
             client.compress_poor += 1
-    else:
-        rc = _POOR
     if rc == _POOR:
-        if not page_alloc(tmem, pool):
-            return _take_back(tmem, pgp, obj, pool, is_new, -ENOMEM)
-        if part is None:
-            content: bytes | int = -EFAULT if page is None else page
+        if pool.persistent or not tmem.heap.tmem_list_pages:
+            if not page_alloc(tmem, pool):
+                return _take_back(tmem, pgp, obj, pool, is_new, -ENOMEM)
         else:
-            content = _copy_from_client(page, part)
-        if isinstance(content, int):
-            pgp.data = ZERO_PAGE  # the frame is there and has to be freed
-            tmem.failed_copies += 1
-            return _take_back(tmem, pgp, obj, pool, is_new, content)
-        pgp.data = content
+            heap = tmem.heap
+            heap.tmem_list_pages -= 1
+            heap.freeable_page_count += 1
+            count = tmem.page_count + 1
+            tmem.page_count = count
+            if count > tmem.page_count_max:
+                tmem.page_count_max = count
+        if page is None or part is not None:
+            content = -EFAULT if part is None else _copy_from_client(page, part)
+            if isinstance(content, int):
+                pgp.data = ZERO_PAGE  # the frame is there and has to be freed
+                tmem.failed_copies += 1
+                return _take_back(tmem, pgp, obj, pool, is_new, content)
+            page = content
+        pgp.data = page
         if tmem.dedup and not pool.persistent and not associate(tmem, pgp, 0, 0):
             # QUIRK do_tmem_put: the page goes, and the result is still the copy's success.
             return _take_back(tmem, pgp, obj, pool, is_new, -ENOMEM if tmem.documented else 1)
     if pool.persistent:
-        head = pool.persistent_pages.head
-        last = head.list_prev
-        pgp.list_prev = last
-        pgp.list_next = head
-        last.list_next = pgp
-        head.list_prev = pgp
+        head = pool.persistent_head
         client.succ_pers_puts += 1
     else:
-        head = tmem.ephemeral_pages.head
+        head = tmem.ephemeral_head
         last = head.global_prev
         pgp.global_prev = last
         pgp.global_next = head
         last.global_next = pgp
         head.global_prev = pgp
-        tmem.eph_count += 1
-        if tmem.eph_count > tmem.eph_count_max:
-            tmem.eph_count_max = tmem.eph_count
-        head = client.ephemeral_pages.head
-        last = head.list_prev
-        pgp.list_prev = last
-        pgp.list_next = head
-        last.list_next = pgp
-        head.list_prev = pgp
-        client.eph_count += 1
-        if client.eph_count > client.eph_count_max:
-            client.eph_count_max = client.eph_count
+        count = tmem.eph_count + 1
+        tmem.eph_count = count
+        if count > tmem.eph_count_max:
+            tmem.eph_count_max = count
+        head = client.ephemeral_head
+        count = client.eph_count + 1
+        client.eph_count = count
+        if count > client.eph_count_max:
+            client.eph_count_max = count
         tmem.tot_good_eph_puts += 1
+    last = head.list_prev
+    pgp.list_prev = last
+    pgp.list_next = head
+    last.list_next = pgp
+    head.list_prev = pgp
     if pool.shared:
         obj.last_client = client.cli_id
     tmem.held_obj = None
@@ -298,7 +319,7 @@ def _flush_dup(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, rc: int) -> int:
     tmem.held_obj = None
     obj.delete(pgp.index)
     obj.pgp_count -= 1
-    pgp_delete(tmem, pgp)
+    pgp_delete(tmem, pgp)  # it may have no data any more
     if obj.pgp_count == 0:
         obj_free(tmem, obj)
     pool.dup_puts_flushed += 1
@@ -317,31 +338,65 @@ def get(tmem: Tmem, pool: Pool, oid: int, index: int, writable: bool) -> tuple[i
     obj = pool.objs.get(oid)
     if obj is None:
         return _MISS
-    pgp = obj.lookup(index)
+    leaf = obj.leaves.get(index >> 6)
+    if leaf is not None:
+        pgp = leaf.items[index & 63]
+    else:
+        pgp = obj.single if index == 0 else None
     if pgp is None:
         return _MISS
     if not writable:
         tmem.failed_copies += 1
         return -EFAULT, None
     page = pgp.data
-    client = pool.client
     pool.found_gets += 1
     if pool.persistent:
-        client.succ_pers_gets += 1
+        pool.client.succ_pers_gets += 1
         return 1, page
-    client.succ_eph_gets += 1
+    pool.client.succ_eph_gets += 1
     if pool.shared:
         move_to_young_end(tmem, pgp)
         current = tmem.current
         if current is not None:
             obj.last_client = current.domid
         return 1, page
-    obj.delete(index)
-    obj.pgp_count -= 1
-    pgp_delete(tmem, pgp)
-    if obj.pgp_count == 0:
-        obj_free(tmem, obj)
+    if leaf is not None and leaf.count > 2:
+        leaf.items[index & 63] = None
+        leaf.count -= 1
+    else:
+        obj.delete(index)
+    _drop(tmem, pgp, obj, pool)
     return 1, page
+
+
+def _drop(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool) -> None:
+    """Free a page that has left the tree of its object, and the object with its last page."""
+    if pool.persistent or pgp.store is not None:
+        pgp_delete(tmem, pgp)
+    else:
+        # pgp_delete of an ephemeral page in a frame, written out.
+        pool.client.eph_count -= 1
+        tmem.eph_count -= 1
+        before = pgp.global_prev
+        behind = pgp.global_next
+        before.global_next = behind
+        behind.global_prev = before
+        before = pgp.list_prev
+        behind = pgp.list_next
+        before.list_next = behind
+        behind.list_prev = before
+        heap = tmem.heap
+        heap.tmem_list_pages += 1
+        heap.freeable_page_count -= 1
+        tmem.page_count -= 1
+        tmem.pgp_count -= 1
+        pool.pgp_count -= 1
+        if tmem.exact:
+            pool.mempool.release(pgp)
+    count = obj.pgp_count - 1
+    obj.pgp_count = count
+    if not count:
+        obj_free(tmem, obj)
 
 
 def read(
@@ -371,12 +426,9 @@ def flush_page(tmem: Tmem, pool: Pool, oid: int, index: int) -> int:
     if obj is not None:
         pgp = obj.delete(index)
         if pgp is not None:
-            obj.pgp_count -= 1
-            pgp_delete(tmem, pgp)
-            if obj.pgp_count == 0:
-                obj_free(tmem, obj)
+            _drop(tmem, pgp, obj, pool)
             pool.flushs_found += 1
-    return _flush_result(tmem, pool)
+    return 1 if not pool.client.frozen else _frozen_flush(tmem)
 
 
 def flush_object(tmem: Tmem, pool: Pool, oid: int) -> int:
@@ -386,12 +438,12 @@ def flush_object(tmem: Tmem, pool: Pool, oid: int) -> int:
     if obj is not None:
         obj_destroy(tmem, obj)
         pool.flush_objs_found += 1
-    return _flush_result(tmem, pool)
+    return 1 if not pool.client.frozen else _frozen_flush(tmem)
 
 
-def _flush_result(tmem: Tmem, pool: Pool) -> int:
+def _frozen_flush(tmem: Tmem) -> int:
     # QUIRK do_tmem_flush_page, do_tmem_flush_object: a frozen client's flush is done *and* answers -EFROZEN.
-    return -EFROZEN if pool.client.frozen and not tmem.documented else 1
+    return 1 if tmem.documented else -EFROZEN
 
 
 def obj_destroy(tmem: Tmem, obj: Obj) -> None:

@@ -41,31 +41,26 @@ class Pgp(Block):
         "size",
         "store",
     )
+    # There is no __init__: a put, the only maker, sets in place what is needed.
+    obj: Obj
+    index: int
+    data: bytes | None  # the page in full, however it is stored; None: no data
+    size: (
+        int  # 0: in a page frame (or deduplicated whole); else the compressed size in bytes, or INVALID_SIZE
+    )
+    store: Block | None  # the compressed bytes' block, or the shared content (Pcd)
     global_prev: Pgp
     global_next: Pgp
     list_prev: Pgp
     list_next: Pgp
     eviction_attempted: bool  # of deduplicated pages only
 
-    def __init__(self, obj: Obj, index: int) -> None:
-        self.obj = obj
-        self.index = index
-        self.data: bytes | None = None  # the page in full, however it is stored; None: no data
-        self.size = (
-            INVALID_SIZE  # 0: in a page frame (or deduplicated whole); else the compressed size in bytes
-        )
-        self.store: Block | None = None  # the compressed bytes' block, or the shared content (Pcd)
 
-
-class PageList:
-    """A circular list of page descriptors through a head that is none (C: struct list_head)."""
-
-    __slots__ = ("head",)
-
-    def __init__(self) -> None:
-        head = Pgp.__new__(Pgp)
-        head.global_prev = head.global_next = head.list_prev = head.list_next = head
-        self.head = head
+def empty_list() -> Pgp:
+    """The head of a circular list of pages: a descriptor of none, linked to itself (C: struct list_head)."""
+    head = Pgp()
+    head.global_prev = head.global_next = head.list_prev = head.list_next = head
+    return head
 
 
 class Invalidated:
@@ -157,13 +152,13 @@ def pgp_delete(tmem: Tmem, pgp: Pgp) -> None:
 
 def append_ephemeral(tmem: Tmem, pgp: Pgp, client: Client) -> None:
     """Put a page at the young end of both lists."""
-    head = tmem.ephemeral_pages.head
+    head = tmem.ephemeral_head
     last = head.global_prev
     pgp.global_prev = last
     pgp.global_next = head
     last.global_next = pgp
     head.global_prev = pgp
-    head = client.ephemeral_pages.head
+    head = client.ephemeral_head
     last = head.list_prev
     pgp.list_prev = last
     pgp.list_next = head

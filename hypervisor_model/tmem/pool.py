@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hypervisor_model.lib.tlsf import Block
-from hypervisor_model.tmem.page import PageList, Pgp
+from hypervisor_model.tmem.page import Pgp, empty_list
 
 if TYPE_CHECKING:
     from hypervisor_model.lib.tlsf import TlsfPool
@@ -51,7 +51,7 @@ class Pool:
         "objnode_count_max",
         "objs",
         "persistent",
-        "persistent_pages",
+        "persistent_head",
         "pgp_count",
         "pgp_count_max",
         "pool_id",
@@ -82,7 +82,7 @@ class Pool:
         self.is_dying = False
         self.objs: dict[int, Obj] = {}
         self.sharers: list[Sharer] = []
-        self.persistent_pages = PageList()
+        self.persistent_head = empty_list()
         self.cur_pgp: Pgp | None = None  # the page last handed out by SAVE_GET_NEXT_PAGE
         self.pgp_count = self.pgp_count_max = 0
         self.obj_count = self.obj_count_max = 0

@@ -122,7 +122,7 @@ def save_get_next_page(
         return -EPERM
     if length < PAGE_SIZE + TMEM_HANDLE.size:
         return -ENOMEM
-    head = pool.persistent_pages.head
+    head = pool.persistent_head
     cursor = pool.cur_pgp
     if head.list_next is head:
         return -EPERM

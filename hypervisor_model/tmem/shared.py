@@ -89,8 +89,8 @@ def _reassign(tmem: Tmem, pool: Pool) -> None:
 
 def _splice(old: Client, new: Client, only: Pool | None) -> None:
     """Move the pages of `old`'s list, or those of one pool, to the old end of `new`'s."""
-    head = old.ephemeral_pages.head
-    target = new.ephemeral_pages.head
+    head = old.ephemeral_head
+    target = new.ephemeral_head
     pgp = head.list_prev
     while pgp is not head:
         before = pgp.list_prev

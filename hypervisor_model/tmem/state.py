@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from hypervisor_model.host.compress import Codec
 from hypervisor_model.host.domain import Domain
-from hypervisor_model.host.heap import Heap
+from hypervisor_model.host.heap import PAGES_PER_MB, Heap
 from hypervisor_model.host.options import BootOptions
 from hypervisor_model.lib.tlsf import MAX_ALLOC_BYTES
 from hypervisor_model.public.tmem import MAX_GLOBAL_SHARED_POOLS
@@ -19,7 +19,7 @@ from hypervisor_model.tmem.content import NO_TREE, Contents
 from hypervisor_model.tmem.cycles import CycleCounters
 from hypervisor_model.tmem.memory import ephemeral_pool
 from hypervisor_model.tmem.obj import Obj
-from hypervisor_model.tmem.page import PageList
+from hypervisor_model.tmem.page import empty_list
 from hypervisor_model.tmem.pool import Pool
 
 
@@ -41,7 +41,7 @@ class Tmem:
         "domains",
         "eph_count",
         "eph_count_max",
-        "ephemeral_pages",
+        "ephemeral_head",
         "errored_tmem_ops",
         "evict_attempts",
         "evicted_pgs",
@@ -69,6 +69,7 @@ class Tmem:
         "pcd_count_max",
         "pcd_tot_csize",
         "pcd_tot_tze_size",
+        "pgp_bytes",
         "pgp_count",
         "pgp_count_max",
         "release",
@@ -76,6 +77,7 @@ class Tmem:
         "relinq_pgs",
         "rtree_node_count",
         "rtree_node_count_max",
+        "scarce_below",
         "shared_pools",
         "strict_privilege",
         "tot_good_eph_puts",
@@ -98,8 +100,10 @@ class Tmem:
         cycles: CycleCounters,
     ) -> None:
         self.release = release
+        self.pgp_bytes = release.pgp_bytes
         self.options = options
         self.heap = heap
+        self.scarce_below = heap.midsize + PAGES_PER_MB  # above it memory can't be short
         self.domains = domains
         self.codec = codec
         self.exact = exact
@@ -126,7 +130,7 @@ class Tmem:
         self.client_weight_total = 0
         self.freeze_key = False
         self.lost_pools = 0  # destroyed during a live save, hence unreachable and never freed
-        self.ephemeral_pages = PageList()
+        self.ephemeral_head = empty_list()
         # Statistics.
         self.total_tmem_ops = 0  # Tt
         self.errored_tmem_ops = 0  # Te

@@ -117,15 +117,9 @@ def _flat(report: Report, selection: Selection) -> Iterator[tuple[str, dict[str,
 
 def render_yaml(report: Report, selection: Selection) -> str:
     """The JSON document as YAML. ASCII."""
+    from xm_tmem.render.yaml_writer import yaml_text
+
     return yaml_text(document(report, selection))
-
-
-def yaml_text(document: Mapping[str, Any]) -> str:
-    import yaml
-
-    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times faster, and not in every build
-    text: str = yaml.dump(dict(document), Dumper=dumper, sort_keys=False, allow_unicode=False)
-    return text
 
 
 def render_csv(report: Report, selection: Selection, *, every_field: bool = False) -> str:

@@ -13,6 +13,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests import recordings
 from tests.xm_tmem.listing import texts
@@ -22,6 +23,7 @@ from xm_tmem.listing.report import Report, read_report
 from xm_tmem.listing.select import selection
 from xm_tmem.render import reference, structured
 from xm_tmem.render.formats import FORMATS, render_listing
+from xm_tmem.render.yaml_writer import yaml_text
 
 DOCS = Path(__file__).parents[3] / "docs"
 SCHEMA = jsonschema.Draft202012Validator(json.loads((DOCS / "listing-schema.json").read_text("ascii")))
@@ -109,6 +111,29 @@ def test_a_filter_applies_to_clients_and_pools() -> None:
 def test_yaml_says_what_json_says() -> None:
     some = report("4.12-shared", names=HOSTILE_NAMES)
     assert yaml.safe_load(structured.render_yaml(some, selection())) == document(some)
+
+
+_WORDS = st.from_regex("k_[a-z]{1,3}", fullmatch=True)
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, min_size=1, max_size=2)
+    ),
+    max_leaves=3,
+)
+_RECORDS = st.dictionaries(_WORDS, _VALUES, min_size=1, max_size=3)
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.dictionaries(_WORDS, st.integers() | st.text() | _RECORDS | st.lists(_RECORDS, max_size=3), min_size=1)
+)
+def test_yaml_is_read_back_as_it_was(document: dict[str, Any]) -> None:
+    assert yaml.safe_load(yaml_text(document)) == document
 
 
 def test_json_lines_are_the_documents_records() -> None:

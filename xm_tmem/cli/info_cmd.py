@@ -43,10 +43,11 @@ def host_facts(backend: Backend) -> list[Fact]:
         Fact(
             "options", "text", "tmem's options on it", " ".join(f"{k}={v}" for k, v in host.options.items())
         ),
-        *(Fact(key, "text", "", value) for key, value in host.details.items()),
         Fact("can", "text", "what it can be asked", _words([c for c in Capability if c in can])),
         Fact("cannot", "text", "what it cannot", _words([c for c in Capability if c not in can])),
     ]
+    known = {fact.name for fact in facts}
+    facts += [Fact(key, "text", "", value) for key, value in host.details.items() if key not in known]
     if host.tmem is not TmemState.ON:
         facts.append(Fact("advice", "text", "", why_no_tmem(host)))
     return facts

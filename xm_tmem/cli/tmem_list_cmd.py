@@ -139,7 +139,8 @@ def _usual_units(session: Session) -> str:
 
 def _show(session: Session, view: View, answers: Sequence[Answer[Listed]]) -> None:
     """One listing for each host, and a line for whatever failed."""
-    good = [answer.value for answer in answers if answer.error is None]
+    answered = [answer.value for answer in answers if answer.error is None]
+    good = [it for it in answered if it.found]
     texts = [_text(session, view, it.report) for it in good]
     if len(answers) > 1:
         texts = _together(session.format, [it.report.connection for it in good], texts)
@@ -148,14 +149,14 @@ def _show(session: Session, view: View, answers: Sequence[Answer[Listed]]) -> No
     for it in good:
         for warning in warnings(it.report):
             session.note(warning)
-        for outcome in it.outcomes:
-            if outcome.error is not None:
-                complain(str(outcome.error))
+    for outcome in (outcome for it in answered for outcome in it.outcomes):
+        if outcome.error is not None:
+            complain(str(outcome.error))
     for answer in answers:
         if answer.error is not None:
             complain(f"{answer.connection}: {answer.error}")
     errors = [answer.error for answer in answers if answer.error is not None]
-    session.conclude([*errors, *(outcome.error for it in good for outcome in it.outcomes)])
+    session.conclude([*errors, *(outcome.error for it in answered for outcome in it.outcomes)])
 
 
 def _text(session: Session, view: View, report: Report) -> str | bytes:

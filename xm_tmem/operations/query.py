@@ -31,6 +31,11 @@ class Listed:
     def __init__(self, report: Report, outcomes: Sequence[Outcome]) -> None:
         self.report, self.outcomes = report, outcomes
 
+    @property
+    def found(self) -> bool:
+        """Is there something to show: the whole host, or at least one of the domains asked for?"""
+        return not self.outcomes or any(outcome.error is None for outcome in self.outcomes)
+
 
 def listed(
     backend: Backend,

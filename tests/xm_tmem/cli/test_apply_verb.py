@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""tmem-apply: a file of wishes brought about, twice the same as once, and never half understood."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.xm_tmem.cli.conftest import Host, Xm
+
+UUID = "01234567-89ab-cdef-0123-456789abcdef"
+WISHES = f"domains:\n  web: {{weight: 200, compress: on}}\n  db: {{weight: 50, allow: [{UUID}]}}\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "wishes.yaml"
+    path.write_text(WISHES)
+    return path
+
+
+def test_apply_brings_the_settings_about_once(xm: Xm, host: Host, file: Path) -> None:
+    assert xm("tmem-apply", str(file)) == (
+        0,
+        "web (1): weight 0 -> 200, compress off -> on\ndb (2): weight 0 -> 50, 1 shared pools allowed\n",
+        "",
+    )
+    assert (host.weight(1), host.compress(1), host.weight(2), host.compress(2)) == (200, True, 50, False)
+    assert xm("tmem-apply", str(file)).out == "web (1): as asked for\ndb (2): 1 shared pools allowed\n"
+
+
+def test_diff_shows_and_changes_nothing_and_is_status_7_when_something_differs(
+    xm: Xm, host: Host, file: Path
+) -> None:
+    ran = xm("tmem-apply", "--diff", str(file))
+    assert ran.status == 7
+    assert ran.out == "web (1): weight 0 -> 200, compress off -> on\ndb (2): weight 0 -> 50\n"
+    assert host.weight(1) == 0
+    xm("tmem-apply", str(file))
+    assert xm("tmem-apply", "--diff", str(file)) == (0, "web (1): as asked for\ndb (2): as asked for\n", "")
+
+
+def test_dry_run_changes_nothing(xm: Xm, host: Host, file: Path) -> None:
+    assert xm("-N", "tmem-apply", str(file)).status == 0
+    assert host.weight(1) == 0
+
+
+def test_a_domain_that_is_not_there_fails_alone(xm: Xm, host: Host, tmp_path: Path) -> None:
+    path = tmp_path / "wishes.yaml"
+    path.write_text("domains:\n  web: {weight: 3}\n  gone: {weight: 3}\n")
+    ran = xm("tmem-apply", str(path))
+    assert ran.status == 6
+    assert "'gone'" in ran.err
+    assert host.weight(1) == 3
+
+
+def test_a_cap_from_4_8_on_stops_before_anything_is_sent(xm: Xm, newest: Host, tmp_path: Path) -> None:
+    path = tmp_path / "wishes.yaml"
+    path.write_text("domains:\n  web: {weight: 3}\n  db: {cap: 3}\n")
+    assert xm("-c", "model:new", "tmem-apply", str(path)).status == 5
+    assert newest.weight(1) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "domains: []",
+        "domains: {web: 3}",
+        "domains: {web: {wieght: 3}}",
+        "domains: {web: {weight: -1}}",
+        "domains: {web: {weight: 4294967296}}",
+        "domains: {web: {weight: on}}",
+        "domains: {web: {weight: '3'}}",
+        "domains: {web: {compress: 7}}",
+        "domains: {web: {allow: nope}}",
+        "domains: {web: {allow: [nope]}}",
+        "domains: {web: {weight: 1}, 1: {weight: 2}}",
+        "domains: {web: {weight: 1}}\nextra: 1",
+        "domains: [",
+        "domains: !!python/object/apply:os.system ['true']",
+        "\x00\x01",
+    ],
+)
+def test_a_file_that_is_not_understood_changes_nothing(xm: Xm, host: Host, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "wishes.yaml"
+    path.write_text(text)
+    before = host.line(1)
+    ran = xm("tmem-apply", str(path))
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith("xm: ")
+    assert ran.err.count("\n") == 1
+    assert host.line(1) == before
+
+
+def test_a_missing_file_is_one_line(xm: Xm) -> None:
+    ran = xm("tmem-apply", "/nonexistent.yaml")
+    assert ran.status == 2
+    assert ran.err.count("\n") == 1
+
+
+def test_watch_applies_again_when_a_domain_comes_back_with_a_new_id(
+    xm: Xm, host: Host, tmp_path: Path
+) -> None:
+    path = tmp_path / "wishes.yaml"
+    path.write_text("domains:\n  web: {weight: 200}\n  later: {weight: 5}\n")
+
+    def restart() -> None:
+        until(lambda: host.weight(1) == 200)
+        host.hv.create_domain(9, name="web").new_pool()
+        host.hv.destroy_domain(1)
+        del host.names[1]
+        host.names[9] = "web"
+        until(lambda: host.weight(9) == 200)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    # The backend is opened once: it has to see the names of now.
+    ran = xm("tmem-apply", "--watch", "0.02", str(path))
+    thread.join()
+    assert ran.status == 130
+    assert ran.out == "web (1): weight 0 -> 200\nweb (9): weight 0 -> 200\n"
+
+
+def until(condition: object, seconds: float = 5) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if callable(condition) and condition():
+                return
+        except (StopIteration, KeyError, RuntimeError):
+            pass
+        time.sleep(0.01)

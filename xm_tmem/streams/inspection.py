@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from xm_tmem.backends.interface import Invalidation, PoolInfo, SavedPage
-from xm_tmem.errors import BadInput
+from xm_tmem.errors import BadInput, Failed
 from xm_tmem.ids import PoolId
 from xm_tmem.streams.items import End, Head, LostPage
 from xm_tmem.streams.reader import Progress, read_stream
@@ -96,27 +96,29 @@ def summarise(
 
 
 class Extraction:
-    """Pages as files: DIRECTORY/pool-P/OID-INDEX.page, both in hexadecimal, which is the handle and hostile to nobody.
+    """Pages as files DIRECTORY/pool-P/OID-INDEX.page, the handle in hexadecimal.
 
-    Memory of a guest is nobody else's business: directories are made with mode 0700, files with 0600, and nothing
+    A guest's memory is nobody else's business: directories are made with mode 0700 and files with 0600, and nothing
     that is there already is overwritten or followed.
     """
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self._made: set[int] = set()
-        os.makedirs(directory, mode=0o700, exist_ok=True)
 
     def write(self, page: SavedPage) -> None:
-        """Raises BadInput if the file is there already (a handle that occurs twice, or an old extraction)."""
+        """Raises Failed if it cannot be written, or is there already: twice in the stream, or an old extraction."""
         directory = os.path.join(self._directory, f"pool-{page.pool_id}")
-        if page.pool_id not in self._made:
-            os.makedirs(directory, mode=0o700, exist_ok=True)
-            self._made.add(page.pool_id)
         path = os.path.join(directory, f"{page.oid:048x}-{page.index:08x}.page")
         try:
+            if page.pool_id not in self._made:
+                os.makedirs(self._directory, mode=0o700, exist_ok=True)
+                os.makedirs(directory, mode=0o700, exist_ok=True)
+                self._made.add(page.pool_id)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            with open(descriptor, "wb") as file:
+                file.write(page.page)
         except FileExistsError:
-            raise BadInput(f"{path} is there already: extract into a new directory") from None
-        with open(descriptor, "wb") as file:
-            file.write(page.page)
+            raise Failed(f"{path} is there already: extract into a new directory") from None
+        except OSError as error:
+            raise Failed(f"cannot write {path}: {error.strerror}") from None

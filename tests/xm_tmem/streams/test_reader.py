@@ -13,7 +13,7 @@ import pytest
 from tests.xm_tmem.streams.samples import head_a, page_record, pool_a, read_all, saved_client, write_all
 from tests.xm_tmem.streams.test_legacy import INVALIDATIONS, STREAM_A, STREAM_B
 from xm_tmem.backends.interface import Invalidation, PoolInfo, SavedPage
-from xm_tmem.errors import BadInput
+from xm_tmem.errors import BadInput, Failed
 from xm_tmem.streams.inspection import Extraction, summarise
 from xm_tmem.streams.items import Head, StreamFormat
 from xm_tmem.streams.reader import convert, open_writer, rewindable, verify
@@ -123,6 +123,5 @@ def test_pages_are_extracted_for_the_owner_only_and_never_over_a_file(tmp_path: 
     first = directory / names[0]
     assert first.read_bytes() == page.page
     assert (first.stat().st_mode & 0o777, directory.stat().st_mode & 0o777) == (0o600, 0o700)
-    again = summarise(io.BytesIO(raw), "sample", sink=Extraction(str(directory)))
-    assert again.broken is not None
-    assert "is there already" in again.broken
+    with pytest.raises(Failed, match="is there already"):
+        summarise(io.BytesIO(raw), "sample", sink=Extraction(str(directory)))

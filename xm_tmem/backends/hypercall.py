@@ -32,6 +32,7 @@ from xm_tmem.backends.transport import Transport
 from xm_tmem.backends.truth import Truth
 from xm_tmem.errors import BadInput, HypercallError, NoSuchPool, TmemOff, Unreachable
 from xm_tmem.ids import DomainId, PoolId, SharedUuid
+from xm_tmem.units import PAGE_BYTES
 
 MAX_FLUSH_KB = 0xFFFFFFFC
 """More than this wraps to nothing when Xen turns KiB into pages."""
@@ -202,6 +203,8 @@ class HypercallBackend:
             self._do("RESTORE_POOL", call, client, pool.pool_id)
 
     def restore_page(self, client: DomainId, page: SavedPage) -> None:
+        if len(page.page) != PAGE_BYTES:
+            raise BadInput(f"a page has {PAGE_BYTES} bytes, not {len(page.page)}")
         self._do("RESTORE_PUT_PAGE", self._abi().restore_page(client, page), client, page.pool_id)
 
     def restore_invalidation(self, client: DomainId, handle: Invalidation) -> None:

@@ -54,7 +54,7 @@ _REASONS = {
     ("SHARED_AUTH", E2BIG): "its table of authorised uuids is full (16)",
 }
 _POOL_OPERATIONS = frozenset(("SAVE_GET_NEXT_PAGE", "RESTORE_PUT_PAGE", "RESTORE_FLUSH_PAGE"))
-_NEEDS_NO_CLIENT = frozenset(("RESTORE_BEGIN", "RESTORE_POOL", "SHARED_AUTH"))
+_MAKES_CLIENT = frozenset(("RESTORE_BEGIN", "RESTORE_POOL", "SHARED_AUTH"))  # the latter two from 4.9 on
 
 
 class Truth:
@@ -90,7 +90,10 @@ class Truth:
             return HypercallError(operation, errno)
         if not self.domain_exists(client):
             return NoSuchDomain(f"there is no domain {client}")
-        if operation not in _NEEDS_NO_CLIENT and not self.client_exists(client):
+        there = self.client_exists(client)
+        if not there and operation in _MAKES_CLIENT and errno == ENOMEM:
+            return HypercallError(operation, errno)
+        if not there and operation != "RESTORE_BEGIN":
             return NoClient(f"domain {client} has never used tmem")
         if operation in _POOL_OPERATIONS and errno == EPERM:
             return NoSuchPool(f"domain {client} has no pool {pool}")

@@ -28,6 +28,7 @@ _LISTS_PER_LEVEL: Final = 32
 _SMALL_UNITS: Final = 8  # below 128 bytes: one list for each 4 bytes
 _FIRST_LEVEL_SHIFT: Final = 6
 _LEVELS: Final = 8
+_NO_LIST: Final = _LEVELS * _LISTS_PER_LEVEL
 
 
 def _list_of(size_bytes: int) -> int:
@@ -80,12 +81,18 @@ class PageEnd(Block):
 
 
 class TlsfPool:
-    """The pool. `get_page` returns a token for a fresh page, or None; `put_page` takes the token back."""
+    """The pool. `get_page` returns a token for a fresh page, or None; `put_page` takes the token back.
+
+    The free block that was put on its list last is kept off it, in `_open`, until another takes its place: blocks
+    carved off it one after another, or merged with it, then cost no list operations. It counts as the head of the
+    list that its size belongs to.
+    """
 
     __slots__ = (
         "_first_level",
         "_get_page",
         "_heads",
+        "_open",
         "_primed",
         "_put_page",
         "_second_level",
@@ -97,6 +104,7 @@ class TlsfPool:
         self._get_page = get_page
         self._put_page = put_page
         self._primed = False  # C: init_region != NULL; stays set when that page has gone back
+        self._open: FreeBlock | None = None
         self._first_level = 0
         self._second_level = [0] * _LEVELS
         self._heads: list[FreeBlock | None] = [None] * (_LEVELS * _LISTS_PER_LEVEL)
@@ -115,36 +123,12 @@ class TlsfPool:
 
     def place(self, block: Block, size_bytes: int) -> bool:
         """Find room for `block` (C: xmem_pool_alloc). False: no room, and no page to be had."""
-        if not self._primed:
-            page = self._get_page()
-            if page is None:
-                return False
-            self._add_page(page)
-            self._primed = True
         units = (size_bytes + 15) >> 4 or 1
-        while True:
-            wanted = _SEARCH_LIST[units]
-            level = wanted >> 5
-            offset = wanted & 31
-            lists = self._second_level[level] >> offset
-            if lists:
-                number = wanted + (lists & -lists).bit_length() - 1
-                break
-            levels = self._first_level >> (level + 1)
-            if levels:
-                level += (levels & -levels).bit_length()
-                lists = self._second_level[level]
-                number = level * 32 + (lists & -lists).bit_length() - 1
-                break
-            if _REQUEST_UNITS[units] > REGION_UNITS:
-                return False  # QUIRK xmem_pool_alloc: rounds 4033..4064 up to 4096, which no page has
-            # Fetching a page can evict, and eviction can free blocks of this pool: search again afterwards.
-            page = self._get_page()
-            if page is None:
+        free = self._open
+        if free is None or self._first_level or _INSERT_LIST[free.units] < _SEARCH_LIST[units]:
+            free = self._find(units)
+            if free is None:
                 return False
-            self._add_page(page)
-        free = self._heads[number]
-        assert free is not None
         units = _REQUEST_UNITS[units]
         rest = free.units - units
         before = free.before
@@ -152,21 +136,16 @@ class TlsfPool:
         if before is not None:
             before.behind = block
         if rest >= 2:  # a header and at least one unit
-            block.units = units
             block.behind = free
             free.before = block
-            rest -= 1
-            free.units = rest
-            target = _INSERT_LIST[rest]
-            if target != number:  # otherwise it is the head of the right list already
-                self._pop(free, number)
-                self._push(free, target)
+            free.units = rest - 1
         else:
-            self._pop(free, number)
             units = free.units
-            block.units = units
-            block.behind = free.behind
-            free.behind.before = block
+            behind = free.behind
+            block.behind = behind
+            behind.before = block
+            self._open = None
+        block.units = units
         self.used_units += units + 1
         return True
 
@@ -176,52 +155,90 @@ class TlsfPool:
         self.used_units -= units + 1
         before = block.before
         behind = block.behind
-        if isinstance(behind, FreeBlock):
-            units += behind.units + 1
-            if isinstance(before, FreeBlock):
-                self._unlink(behind)
+        free: FreeBlock
+        if isinstance(before, FreeBlock):
+            free = before
+            if free is not self._open:
+                self._unlink(free)
+                self._open_up(free)
+            units += free.units + 1
+            if isinstance(behind, FreeBlock):
+                if behind is self._open:
+                    self._open = None
+                else:
+                    self._unlink(behind)
+                units += behind.units + 1
                 behind = behind.behind
-                self._regrow(before, before.units + units + 1, behind)
-                return
-            behind.before = before
-            if before is not None:
-                before.behind = behind
-            self._regrow(behind, units, behind.behind)
-        elif isinstance(before, FreeBlock):
-            self._regrow(before, before.units + units + 1, behind)
-        else:
-            free = FreeBlock()
-            free.units = units
+                self._open_up(free)
+            before = free.before
+        elif isinstance(behind, FreeBlock):
+            free = behind
+            if free is not self._open:
+                self._unlink(free)
+                self._open_up(free)
+            units += free.units + 1
+            behind = free.behind
             free.before = before
-            free.behind = behind
-            behind.before = free
             if before is not None:
                 before.behind = free
-            elif isinstance(behind, PageEnd):
-                self._drop_page(behind)
-                return
-            self._push(free, _INSERT_LIST[units])
-
-    def _regrow(self, free: FreeBlock, units: int, behind: Block) -> None:
-        """`free`, still on the list of its old size, now has `units` and ends before `behind`."""
+        else:
+            free = FreeBlock()
+            free.before = before
+            if before is not None:
+                before.behind = free
+            self._open_up(free)
+        free.units = units
         free.behind = behind
         behind.before = free
-        if free.before is None and isinstance(behind, PageEnd):
-            self._unlink(free)
-            self._drop_page(behind)
-            return
-        target = _INSERT_LIST[units]
-        if self._heads[target] is not free:  # as its own head on the right list it stays where it is
-            self._unlink(free)
-            free.units = units
-            self._push(free, target)
-        else:
-            free.units = units
+        if before is None and isinstance(behind, PageEnd):
+            self._open = None
+            self.pages -= 1
+            self.used_units -= 1
+            self._put_page(behind.page)
 
-    def _drop_page(self, end: PageEnd) -> None:
-        self.pages -= 1
-        self.used_units -= 1
-        self._put_page(end.page)
+    def _find(self, units: int) -> FreeBlock | None:
+        """The block that a request is carved off, made the open one; None without memory."""
+        if not self._primed:
+            page = self._get_page()
+            if page is None:
+                return None
+            self._add_page(page)
+            self._primed = True
+        wanted = _SEARCH_LIST[units]
+        while True:
+            free = self._open
+            number = _NO_LIST if free is None else _INSERT_LIST[free.units]
+            if number < wanted:
+                number = _NO_LIST
+            listed = self._lowest_list(wanted)
+            if listed < number:
+                free = self._heads[listed]
+                assert free is not None
+                self._unlink(free)
+                self._open_up(free)
+                return free
+            if number < _NO_LIST:
+                return free
+            if _REQUEST_UNITS[units] > REGION_UNITS:
+                return None  # QUIRK xmem_pool_alloc: rounds 4033..4064 up to 4096, which no page has
+            # Fetching a page can evict, and eviction can free blocks of this pool: search again afterwards.
+            page = self._get_page()
+            if page is None:
+                return None
+            self._add_page(page)
+
+    def _lowest_list(self, wanted: int) -> int:
+        """The first list from `wanted` on that is not empty (C: FIND_SUITABLE_BLOCK)."""
+        level = wanted >> 5
+        lists = self._second_level[level] >> (wanted & 31)
+        if lists:
+            return wanted + (lists & -lists).bit_length() - 1
+        levels = self._first_level >> (level + 1)
+        if not levels:
+            return _NO_LIST
+        level += (levels & -levels).bit_length()
+        lists = self._second_level[level]
+        return level * _LISTS_PER_LEVEL + (lists & -lists).bit_length() - 1
 
     def _add_page(self, page: object) -> None:
         """C: ADD_REGION."""
@@ -231,34 +248,30 @@ class TlsfPool:
         free.before = None
         free.behind = end
         end.before = free
-        self._push(free, _INSERT_LIST[REGION_UNITS])
+        self._open_up(free)
         self.used_units += 1
         self.pages += 1
 
-    def _push(self, free: FreeBlock, number: int) -> None:
-        """Put `free` at the head of a list (C: INSERT_BLOCK)."""
+    def _open_up(self, free: FreeBlock) -> None:
+        """`free`, on no list, is now the one put on its list last; the one before really goes on its own."""
+        former = self._open
+        self._open = free
+        if former is None or former is free:
+            return
+        number = _INSERT_LIST[former.units]
         head = self._heads[number]
-        free.list_prev = None
-        free.list_next = head
+        former.list_prev = None
+        former.list_next = head
         if head is not None:
-            head.list_prev = free
+            head.list_prev = former
         else:
             level = number >> 5
             self._second_level[level] |= 1 << (number & 31)
             self._first_level |= 1 << level
-        self._heads[number] = free
-
-    def _pop(self, free: FreeBlock, number: int) -> None:
-        """Take the head `free` off its list (C: EXTRACT_BLOCK_HDR)."""
-        head = free.list_next
-        self._heads[number] = head
-        if head is not None:
-            head.list_prev = None
-        else:
-            self._mark_empty(number)
+        self._heads[number] = former
 
     def _unlink(self, free: FreeBlock) -> None:
-        """Take `free` off the list of its present size (C: EXTRACT_BLOCK)."""
+        """Take `free` off its list (C: EXTRACT_BLOCK)."""
         ahead = free.list_prev
         follower = free.list_next
         if follower is not None:
@@ -269,41 +282,37 @@ class TlsfPool:
         number = _INSERT_LIST[free.units]
         self._heads[number] = follower
         if follower is None:
-            self._mark_empty(number)
-
-    def _mark_empty(self, number: int) -> None:
-        level = number >> 5
-        lists = self._second_level[level] & ~(1 << (number & 31))
-        self._second_level[level] = lists
-        if not lists:
-            self._first_level &= ~(1 << level)
+            level = number >> 5
+            lists = self._second_level[level] & ~(1 << (number & 31))
+            self._second_level[level] = lists
+            if not lists:
+                self._first_level &= ~(1 << level)
 
     def check(self) -> None:
         """Recount what can be reached from the free lists; O(blocks of pages with a free block)."""
-        seen = 0
-        ends: set[int] = set()
+        seen: set[int] = set()
+        if self._open is not None:
+            seen.add(id(self._check_page(self._open)))
         for number, head in enumerate(self._heads):
             marked = bool(self._second_level[number >> 5] >> (number & 31) & 1)
             assert marked == (head is not None), number
             free, ahead = head, None
             while free is not None:
+                assert free is not self._open, "the open block is on a list"
                 assert free.list_prev is ahead, number
                 assert _INSERT_LIST[free.units] == number, (free.units, number)
-                assert not isinstance(free.before, FreeBlock), "two free neighbours"
-                assert not isinstance(free.behind, FreeBlock), "two free neighbours"
-                end = self._check_page(free)
-                if id(end) not in ends:
-                    ends.add(id(end))
-                    seen += 1
+                seen.add(id(self._check_page(free)))
                 ahead, free = free, free.list_next
         for level in range(_LEVELS):
             assert bool(self._first_level >> level & 1) == bool(self._second_level[level]), level
-        assert seen <= self.pages, (seen, self.pages)
+        assert len(seen) <= self.pages, (len(seen), self.pages)
         assert self.pages <= self.used_units <= self.pages * (PAGE_UNITS - 1), (self.used_units, self.pages)
 
-    def _check_page(self, block: Block) -> Block:
-        """The links and the sizes of the page around `block`; returns its end."""
-        first = block
+    def _check_page(self, free: FreeBlock) -> Block:
+        """The links and the sizes of the page around `free`; returns its end."""
+        assert not isinstance(free.before, FreeBlock), "two free neighbours"
+        assert not isinstance(free.behind, FreeBlock), "two free neighbours"
+        first: Block = free
         while first.before is not None:
             assert first.before.behind is first
             first = first.before

@@ -37,7 +37,7 @@ def put_success(pool: PoolCounters) -> float | None:
 
 
 def compression_ratio(client: ClientRecord) -> float | None:
-    """Compressed size over original size, over all pages ever compressed: 0.25 is a quarter."""
+    """Compressed size over original size, of the pages held in compressed form: 0.25 is a quarter."""
     pages = client.compressed_pages
     return ratio(client.compressed_bytes, None if pages is None else pages * PAGE_BYTES)
 

@@ -130,7 +130,7 @@ def _all_fields() -> Iterator[Field]:
         "compression_ratio",
         "packed_to",
         "ratio",
-        "compressed size over original size of all pages ever compressed",
+        "compressed size over original size of the pages held in compressed form",
         lambda row: None if row.client is None else derive.compression_ratio(row.client),
     )
     for position, tag in enumerate(PoolRecord.tags[1:], start=1):

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from xm_tmem.listing.tags import Record, Tag, tag
 
 _DEDUP_GONE = "always 0 from 4.8 on, which has neither deduplication nor trailing-zero elimination"
-_LONG_400 = {"since": "4.0.1"}
+_NOT_LOWERED = "up to 4.7, evicting a deduplicated compressed page does not lower it"
+_SINCE_401 = {"since": "4.0.1"}
 
 
 class GlobalRecord(Record, line="G"):
@@ -42,7 +43,7 @@ class GlobalRecord(Record, line="G"):
     max_evicts_per_relinq: int | None = tag(
         "Rx", "most evictions one demand took", unit="pages", kind="high-water"
     )
-    flush_pools: int | None = tag("Fp", "pools destroyed")
+    flush_pools: int | None = tag("Fp", "pools destroyed", caveat="no release ever counts it up")
     eph_count: int | None = tag("Ec", "ephemeral pages held", unit="pages", kind="gauge", metric="ephemeral")
     eph_count_max: int | None = tag(
         "Em", "most ephemeral pages held at once", unit="pages", kind="high-water", metric="ephemeral_max"
@@ -71,10 +72,10 @@ class GlobalRecord(Record, line="G"):
         unit="frames",
         kind="gauge",
         metric="frame",
-        **_LONG_400,
+        **_SINCE_401,
     )
     page_count_max: int | None = tag(
-        "Fm", "most such frames at once", unit="frames", kind="high-water", metric="frame_max", **_LONG_400
+        "Fm", "most such frames at once", unit="frames", kind="high-water", metric="frame_max", **_SINCE_401
     )
     pcd_count: int | None = tag(
         "Sc",
@@ -83,7 +84,7 @@ class GlobalRecord(Record, line="G"):
         kind="gauge",
         metric="content",
         caveat=_DEDUP_GONE,
-        **_LONG_400,
+        **_SINCE_401,
     )
     pcd_count_max: int | None = tag(
         "Sm",
@@ -92,11 +93,11 @@ class GlobalRecord(Record, line="G"):
         kind="high-water",
         metric="content_max",
         caveat=_DEDUP_GONE,
-        **_LONG_400,
+        **_SINCE_401,
     )
-    good_eph_puts: int | None = tag("Ep", "successful puts into ephemeral pools", **_LONG_400)
+    good_eph_puts: int | None = tag("Ep", "successful puts into ephemeral pools", **_SINCE_401)
     deduped_puts: int | None = tag(
-        "Gd", "puts whose contents were held already", caveat=_DEDUP_GONE, **_LONG_400
+        "Gd", "puts whose contents were held already", caveat=_DEDUP_GONE, **_SINCE_401
     )
     pcd_tze_bytes: int | None = tag(
         "Zt",
@@ -105,7 +106,7 @@ class GlobalRecord(Record, line="G"):
         kind="gauge",
         metric="content_trimmed",
         caveat=_DEDUP_GONE,
-        **_LONG_400,
+        **_SINCE_401,
     )
     pcd_compressed_bytes: int | None = tag(
         "Gz",
@@ -114,7 +115,7 @@ class GlobalRecord(Record, line="G"):
         kind="gauge",
         metric="content_compressed",
         caveat=_DEDUP_GONE,
-        **_LONG_400,
+        **_SINCE_401,
     )
 
 
@@ -163,9 +164,21 @@ class ClientRecord(Record, line="C"):
     eph_count_max: int | None = tag(
         "Em", "most ephemeral pages held at once", unit="pages", kind="high-water", metric="ephemeral_max"
     )
-    compressed_pages: int | None = tag("cp", "pages that were compressed", unit="pages", metric="compressed")
+    compressed_pages: int | None = tag(
+        "cp",
+        "pages held in compressed form",
+        unit="pages",
+        kind="gauge",
+        metric="compressed",
+        caveat=_NOT_LOWERED,
+    )
     compressed_bytes: int | None = tag(
-        "cb", "size of those pages after compression", unit="bytes", metric="compressed"
+        "cb",
+        "size of those pages",
+        unit="bytes",
+        kind="gauge",
+        metric="compressed",
+        caveat=_NOT_LOWERED,
     )
     compress_poor: int | None = tag(
         "cn", "pages that did not compress well and were kept whole", unit="pages"

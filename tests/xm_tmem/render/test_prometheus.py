@@ -66,7 +66,7 @@ def test_values_are_in_the_units_of_their_names() -> None:
     assert found["xen_tmem_frame_bytes", ""] == 3 * 4096
     assert found["xen_tmem_held_pages", ""] == 72
     assert found["xen_tmem_client_frozen", client] == 1
-    assert found["xen_tmem_client_compressed_bytes_total", client] == 665
+    assert found["xen_tmem_client_compressed_bytes", client] == 665
     assert found["xen_tmem_pool_puts_total", pool] == 9
     assert found["xen_tmem_operation_cycles_total", '{operation="succ_get"}'] == 3239124
     assert ("xen_tmem_operation_min_cycles", '{operation="failed_get"}') not in found

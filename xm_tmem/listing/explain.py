@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The dictionary behind `xm tmem-explain`: keys of the listing, derived fields, errnos, known defects.
+
+A word is looked for as a key of Xen's text (case matters: `Pc`, or `P=Pc` for one type of line), as a field's long or
+short name, as an errno's name or number, and as a defect's name or C function. One word may mean several things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from xm_tmem.errors import BadInput
+from xm_tmem.listing.fields import FIELDS, Field
+from xm_tmem.listing.known_defects import KNOWN_DEFECTS, KnownDefect
+from xm_tmem.listing.known_errors import KNOWN_ERRORS, KnownError
+from xm_tmem.listing.records import RECORD_TYPES, ClientRecord, PoolRecord
+from xm_tmem.listing.tags import FIRST_RELEASE, LAST_RELEASE, Record, Tag
+
+KINDS = ("key", "derived", "error", "defect")
+
+
+class Entry(NamedTuple):
+    """What the dictionary says of one thing; `details` are pairs of what and its text, in reading order."""
+
+    kind: str  # one of KINDS
+    title: str
+    meaning: str
+    details: tuple[tuple[str, str], ...]
+    words: frozenset[str]  # what it is found by
+
+
+def explain(word: str) -> list[Entry]:
+    """Every entry that `word` finds. Raises BadInput, with what may have been meant."""
+    wanted = word.strip()
+    number = wanted.lstrip("-")
+    found = [
+        entry
+        for entry in entries()
+        if wanted in entry.words or (entry.kind == "error" and {number.upper(), number} & entry.words)
+    ]
+    found = found or [entry for entry in entries() if wanted.lower() in map(str.lower, entry.words)]
+    if not found:
+        raise BadInput(f"nothing is known of {word!r}: {_suggestion(wanted)}")
+    return found
+
+
+def entries() -> Iterator[Entry]:
+    """The whole dictionary, in the order of KINDS."""
+    for record_type in RECORD_TYPES:
+        for tag in record_type.tags:
+            yield _of_tag(record_type, tag)
+    known = {tag.name for record_type in RECORD_TYPES for tag in record_type.tags}
+    for field in FIELDS.values():
+        if field.name not in known:
+            yield _of_field(field)
+    yield from map(_of_error, KNOWN_ERRORS)
+    yield from map(_of_defect, KNOWN_DEFECTS)
+
+
+def releases(since: str, until: str) -> str:
+    """A range of releases in words."""
+    if (since, until) == (FIRST_RELEASE, LAST_RELEASE):
+        return f"every release, {FIRST_RELEASE} to {LAST_RELEASE}"
+    return f"Xen {since} alone" if since == until else f"Xen {since} to {until}"
+
+
+_OF_LINE = {"G": "the host", "S": "a shared pool", "C": "a client", "P": "a pool", "T": "the host's timings"}
+
+
+def _of_tag(record_type: type[Record], tag: Tag) -> Entry:
+    field = FIELDS.get(tag.name) if record_type in (ClientRecord, PoolRecord) else None
+    names = (tag.name, field.short) if field is not None and field.short else (tag.name,)
+    details = [
+        ("line", f"{record_type.line}= ({_OF_LINE[record_type.line]})"),
+        ("name", " or ".join(names)),
+        ("unit", tag.unit),
+        ("kind", tag.kind),
+        ("releases", releases(tag.since, tag.until)),
+        ("caveat", tag.caveat),
+    ]
+    words = frozenset((tag.key, f"{record_type.line}={tag.key}", *names))
+    return Entry("key", f"{tag.key} of {record_type.line}=", tag.help, _said(details), words)
+
+
+def _of_field(field: Field) -> Entry:
+    details = [("name", " or ".join(filter(None, (field.name, field.short)))), ("unit", field.unit)]
+    return Entry("derived", field.name, field.help, _said(details), frozenset((field.name, field.heading)))
+
+
+def _of_error(error: KnownError) -> Entry:
+    several = len(error.causes) > 1
+    meaning = (
+        f"{len(error.causes)} things, which the number does not tell apart" if several else error.causes[0]
+    )
+    causes = (
+        [(f"cause {count}", cause) for count, cause in enumerate(error.causes, start=1)] if several else []
+    )
+    words = frozenset((error.name, str(error.number)))
+    return Entry(
+        "error", f"{error.name} ({error.number})", meaning, _said([*causes, ("advice", error.advice)]), words
+    )
+
+
+def _of_defect(defect: KnownDefect) -> Entry:
+    details = [
+        ("where", defect.where),
+        ("releases", releases(defect.since, defect.until)),
+        ("advice", defect.advice),
+    ]
+    return Entry(
+        "defect",
+        defect.name,
+        defect.what,
+        _said(details),
+        frozenset((defect.name, *defect.where.split(", "))),
+    )
+
+
+def _said(details: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((what, text) for what, text in details if text)
+
+
+def _suggestion(word: str) -> str:
+    from difflib import get_close_matches  # only a user's mistake needs it
+
+    words = {each.lower(): each for entry in entries() for each in entry.words if len(each) > 2}
+    near = [words[each] for each in get_close_matches(word.lower(), words, n=2)]
+    return f"did you mean {' or '.join(near)}?" if near else "`xm tmem-explain` lists what is"

@@ -17,8 +17,14 @@ class Entry:
         self.section, self.module, self.attribute, self.summary = section, module, attribute, summary
 
 
-LOOK, CHANGE, FILES, SETUP = "Look", "Change", "Saved listings and words", "Hosts and set-up"
-SECTIONS = (LOOK, CHANGE, FILES, SETUP)
+LOOK, CHANGE, MOVE, FILES, SETUP = (
+    "Look",
+    "Change",
+    "Save and move",
+    "Saved things and words",
+    "Hosts and set-up",
+)
+SECTIONS = (LOOK, CHANGE, MOVE, FILES, SETUP)
 
 COMMANDS = {
     "list": Entry(LOOK, "list_cmd", "list_", "List the domains of the host, each with its tmem in one line."),
@@ -58,11 +64,26 @@ COMMANDS = {
     "tmem-apply": Entry(
         CHANGE, "tmem_apply_cmd", "tmem_apply", "Bring domains to the settings a file asks for."
     ),
+    "tmem-save": Entry(
+        MOVE, "tmem_save_cmd", "tmem_save", "Save a domain's tmem: its settings, pools and persistent pages."
+    ),
+    "tmem-restore": Entry(
+        MOVE, "tmem_restore_cmd", "tmem_restore", "Restore a saved domain's tmem, whole or not at all."
+    ),
+    "tmem-migrate": Entry(
+        MOVE,
+        "tmem_migrate_cmd",
+        "tmem_migrate",
+        "Copy a domain's tmem to another host, verified before the source is let go.",
+    ),
     "tmem-list-parse": Entry(
         FILES,
         "tmem_list_parse_cmd",
         "tmem_list_parse",
         "Put a raw listing into words, as xen-tmem-list-parse does.",
+    ),
+    "tmem-stream": Entry(
+        FILES, "tmem_stream_cmd", "tmem_stream", "Verify a save stream of any format and say what it holds."
     ),
     "tmem-explain": Entry(
         FILES, "tmem_explain_cmd", "tmem_explain", "Explain a listing's key, an error or an oddity of tmem."

@@ -63,6 +63,14 @@ def on_one_domain(backend: HypercallBackend, domain: DomainId) -> dict[str, Call
     }
 
 
+def freeable_pages_listed(backend: HypercallBackend) -> int:
+    """Idle frames and ephemeral pages, as the listing has them."""
+    client = re.search(rb"^C=CI:1,.*,Ec:(\d+)", backend.list_text(WEB, use_long=True))
+    idle = re.search(rb"^G=.*,Ta:(\d+)", backend.list_text(None, use_long=False))  # 4.5 cannot say
+    assert client is not None
+    return int(client[1]) + (int(idle[1]) if idle else 0)
+
+
 class TestContract:
     def test_a_host_says_what_it_is(self, backend: HypercallBackend) -> None:
         info = backend.host()
@@ -199,13 +207,14 @@ class TestContract:
         assert left == {EPHEMERAL: 0, PERSISTENT: 64}
 
     def test_freeable_agrees_with_the_listing(self, backend: HypercallBackend) -> None:
+        """Whole frames: a compressed page, which shares one, is in the listing's count and not in this."""
         fill(backend, 300)
-        text = backend.list_text(None, use_long=True)
-        if text.startswith(b"G="):
-            first = text.splitlines()[0]
-            idle, ephemeral = (int(re.search(key + rb":(\d+)", first).group(1)) for key in (b"Ta", b"Ec"))  # type: ignore[union-attr]
-            assert backend.freeable_mb() == (idle + ephemeral) // 256
-            assert ephemeral == 300
+        assert backend.freeable_mb() <= freeable_pages_listed(backend) // 256 == 1
+        backend.set_compress(WEB, False)
+        try:
+            fill(backend, 300)  # again, in place
+        except Failed:
+            assert backend.host().abi == "client_info"  # which cannot take such pages back
         else:
             assert backend.freeable_mb() == 1
 

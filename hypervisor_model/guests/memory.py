@@ -215,7 +215,7 @@ class GuestMemory:
     def reclaim(self, count: int, now_ns: int) -> int:
         """Evict pages until `count` frames are free or nothing can go; returns when the CPU goes on."""
         costs = self.costs
-        goal = self.totalram - self.reserved - count
+        goal = self.totalram - count
         pages = self.lists.pages
         pop_victim = self.lists.pop_victim
         put = self.cleancache.put_page
@@ -223,7 +223,7 @@ class GuestMemory:
         versions = self._versions
         puts = stuck = 0
         swap_outs, write_backs = self.swap_outs, self.written_back
-        while len(pages) > goal:
+        while len(pages) > goal - self.reserved:  # a back end in the guest's own memory moves `reserved`
             try:
                 key, flags = pop_victim()
             except KeyError:

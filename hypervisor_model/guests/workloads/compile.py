@@ -33,7 +33,10 @@ class CompileShape:
     headers_each: int = 180
     tool_pages: int = 4_000  # cc1, as, ld and their libraries
     tool_touches: int = 3_000  # in one compilation
-    heap_pages: int = 8_000  # of one compilation, at its end
+    heap_pages: int = 8_000  # of one compilation, at its end, on average
+    heap_spread: float = (
+        0.6  # sources differ: the heap is heap_pages * (1 - spread) to heap_pages * (1 + spread)
+    )
     heap_steps: int = 24
     heap_reuse: float = (
         0.5  # pages of the heap touched again in a step, in parts of what it has grown by then
@@ -106,10 +109,10 @@ class Job:
         build, shape, rng = self._build, self._build.shape, self._build.rng
         heap, steps = self._heap, shape.heap_steps
         tools = file_key(build.mount, TOOLS_INODE)
-        touches = self._touches()
-        cpu_ns = max(1, shape.cpu_ms * 1_000_000 // max(1, touches))
+        heap_pages = round(shape.heap_pages * (1 + shape.heap_spread * (2 * rng.random() - 1)))
+        cpu_ns = max(1, shape.cpu_ms * 1_000_000 // max(1, self._touches()))
         actions: list[Action] = [
-            Commit(shape.heap_pages),
+            Commit(heap_pages),
             *self._read(SOURCE_INODE + number, shape.source_pages, cpu_ns),
         ]
         wanted = rng.choices(build.headers, cum_weights=build.header_weights, k=shape.headers_each)
@@ -120,7 +123,7 @@ class Job:
             run = max(1, shape.tool_touches // steps)
             start = tools + rng.randrange(max(1, shape.tool_pages - run))
             actions.append(Touch(range(start, start + run), cpu_ns, end=tools + shape.tool_pages))
-            before, size = shape.heap_pages * step // steps, shape.heap_pages * (step + 1) // steps
+            before, size = heap_pages * step // steps, heap_pages * (step + 1) // steps
             actions.append(Touch(range(heap + before, heap + size), cpu_ns, write=True))
             actions.append(Touch(self._reused(size), cpu_ns, write=True))
         output = file_key(build.mount, OBJECT_INODE + number)
@@ -128,12 +131,12 @@ class Job:
             Remove(output, shape.object_pages),
             Open(output, shape.object_pages),
             Touch(range(output, output + shape.object_pages), cpu_ns, write=True),
-            Release(heap, shape.heap_pages),
+            Release(heap, heap_pages),
         ]
         return actions
 
     def _touches(self) -> int:
-        """About how many pages one compilation touches."""
+        """About how many pages an average compilation touches."""
         shape = self._build.shape
         heap = shape.heap_pages * (1 + shape.heap_reuse * shape.heap_steps / 2)
         files = (

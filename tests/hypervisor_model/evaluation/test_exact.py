@@ -4,6 +4,7 @@
 import pytest
 
 from hypervisor_model.evaluation import exact_contents, exact_drivers, exact_lru, run, scenarios
+from hypervisor_model.guests.cleancache import Cleancache
 from hypervisor_model.guests.memory import GuestMemory
 
 EXACT = [case.name for case in scenarios() if case.suite == "exact"]
@@ -42,5 +43,5 @@ def test_x6_notices_a_wrong_formula(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_x3_notices_a_pool_that_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact_contents.Cleancache, "init_shared_fs", lambda self, uuid: self.init_fs())
+    monkeypatch.setattr(Cleancache, "init_shared_fs", lambda self, uuid: self.init_fs())
     assert exact_contents.x3().verdict == "MISS"

@@ -19,7 +19,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from hypervisor_model.host.compress import codec_for
-from hypervisor_model.object_graph import GraphError, GraphReader, GraphWriter, Row
+from hypervisor_model.object_graph.kinds import GraphError, Row
+from hypervisor_model.object_graph.reader import GraphReader
+from hypervisor_model.object_graph.writer import GraphWriter
 from hypervisor_model.public.wire import Call
 from hypervisor_model.scenario.runner import Runner
 

@@ -43,7 +43,7 @@ _OPTION_PREFIXES = ("tmem", "no-tmem")
 
 
 class HypercallBackend:
-    """A Backend (see interface.py). `directories` know names of domains, best first; the transport's is one more."""
+    """A Backend (see interface.py). `directories` know names of domains, best first; the transport's comes last."""
 
     def __init__(self, name: str, transport: Transport, directories: Sequence[DomainDirectory] = ()) -> None:
         self._name = name
@@ -93,7 +93,7 @@ class HypercallBackend:
 
     def domains(self) -> list[DomainInfo]:
         known = self._listed_domains()
-        return merged(known, [self._transport_names, *(directory.domains for directory in self._directories)])
+        return merged(known, [*(directory.domains for directory in self._directories), self._transport_names])
 
     def list_text(self, client: DomainId | None, *, use_long: bool) -> bytes:
         fetch = CompleteList(self._abi(), self._ask_only, self._domain_ids)

@@ -87,7 +87,12 @@ def _this_xen(rest: str, settings: Settings) -> Backend:
         raise BadInput(f"xen:{rest} is no connection: xen:/// is this host, xen+ssh://HOST/ another")
     from xm_tmem.backends.transport.privcmd import PrivcmdTransport
 
-    transport = PrivcmdTransport()
+    try:
+        transport = PrivcmdTransport()
+    except Unreachable as error:
+        if is_control_domain():
+            raise
+        raise Unreachable(f"{error}; `xm model start` makes a model of one") from error
     from xm_tmem.backends.domains.xenstore_directory import XenstoreDirectory
     from xm_tmem.backends.hypercall import HypercallBackend
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
 from xm_tmem.listing.derive import shared_pools
-from xm_tmem.listing.records import ClientRecord, PoolRecord, SharedPoolRecord
+from xm_tmem.listing.records import ClientRecord, Listing, PoolRecord, SharedPoolRecord
 from xm_tmem.listing.report import Report
 from xm_tmem.listing.tags import Record
 
@@ -89,14 +89,26 @@ def compare(before: Report, after: Report) -> ReportDelta:
 def interval_report(before: Report, after: Report) -> Report:
     """`after` with what each counter counted since `before` in place of its total: for any renderer."""
     delta = compare(before, after)
-    listing = after.listing._replace(
-        global_=after.listing.global_ if delta.host is None else delta.host.interval,
+    listing = after.listing
+    interval = Listing(
+        listing.raw,
+        global_=listing.global_ if delta.host is None else delta.host.interval,
+        shared=_intervals(each for each in delta.shared_pools if each.after in listing.shared),
         clients=_intervals(delta.clients),
         pools=_intervals(delta.pools),
-        shared=_intervals(each for each in delta.shared_pools if each.after in after.listing.shared),
         perf=None,
+        unknown=listing.unknown,
+        garbled=listing.garbled,
+        problems=listing.problems,
     )
-    return after._replace(listing=listing)
+    return Report(
+        interval,
+        connection=after.connection,
+        timestamp=after.timestamp,
+        release=after.release,
+        names=after.names,
+        truncated=after.truncated,
+    )
 
 
 def _intervals(deltas: Iterable[RecordDelta]) -> tuple[Any, ...]:

@@ -9,7 +9,6 @@ xen-tmem-list-parse where it has one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from xm_tmem.listing.records import (
     ClientRecord,
@@ -71,11 +70,13 @@ def _savings(size_bytes: int | None, contents: int | None) -> float | None:
     return 1 - size_bytes / whole if size_bytes and size_bytes < whole else None
 
 
-class Totals(NamedTuple):
-    """Sums over a listing's clients, what shares are shares of."""
+class Totals:
+    """Sums over a listing's clients, what shares are shares of. `eph_count` is in pages."""
 
-    eph_count: int  # ephemeral pages
-    weight: int
+    __slots__ = ("eph_count", "weight")
+
+    def __init__(self, eph_count: int, weight: int) -> None:
+        self.eph_count, self.weight = eph_count, weight
 
     @classmethod
     def of(cls, clients: Iterable[ClientRecord]) -> Totals:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from xm_tmem.errors import BadInput
 from xm_tmem.listing import derive
@@ -17,23 +17,32 @@ from xm_tmem.listing.records import ClientRecord, PoolRecord
 from xm_tmem.listing.report import Report
 
 
-class Row(NamedTuple):
-    """A client with one pool, with the sum of its pools (whose pool id is None), or without any."""
+class Row:
+    """A client with one pool, with the sum of its pools (whose pool id is None), or without any.
 
-    client: ClientRecord | None  # None: the listing lacks the client's line
-    pool: PoolRecord | None
-    name: str | None
-    totals: derive.Totals
+    `client` is None where the listing lacks its line, `name` where nobody knows it.
+    """
+
+    __slots__ = ("client", "name", "pool", "totals")
+
+    def __init__(
+        self, client: ClientRecord | None, pool: PoolRecord | None, name: str | None, totals: derive.Totals
+    ) -> None:
+        self.client, self.pool, self.name, self.totals = client, pool, name, totals
 
 
-class Field(NamedTuple):
-    """Something a row can be asked. `unit` is one of a tag's units, or ratio or text."""
+class Field:
+    """Something a row can be asked.
 
-    name: str
-    short: str  # heading of the column; "" for the name
-    unit: str
-    help: str
-    of: Callable[[Row], Any]
+    short  heading of its column, "" for the name
+    unit   one of a tag's units, or ratio or text
+    of     the answer of a row
+    """
+
+    __slots__ = ("help", "name", "of", "short", "unit")
+
+    def __init__(self, name: str, short: str, unit: str, help: str, of: Callable[[Row], Any]) -> None:  # noqa: A002
+        self.name, self.short, self.unit, self.help, self.of = name, short, unit, help, of
 
     @property
     def heading(self) -> str:
@@ -78,12 +87,12 @@ def _suggestion(word: str) -> str:
 
 def _of_client(position: int) -> Callable[[Row], Any]:
     get = itemgetter(position)
-    return lambda row: None if row[0] is None else get(row[0])
+    return lambda row: None if row.client is None else get(row.client)
 
 
 def _of_pool(position: int) -> Callable[[Row], Any]:
     get = itemgetter(position)
-    return lambda row: None if row[1] is None else get(row[1])
+    return lambda row: None if row.pool is None else get(row.pool)
 
 
 def _domain_id(row: Row) -> int | None:

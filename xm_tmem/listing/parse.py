@@ -9,7 +9,7 @@ have the keys of the line before (nearly all), and a careful one for the others.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from operator import itemgetter
 from typing import Any
 
@@ -74,20 +74,23 @@ def parse_listing(text: bytes) -> Listing:
         else:
             unknown.append(line)
 
+    host: GlobalRecord | None = found["G="][0] if found["G="] else None
     perf: PerfRecord | None = found["T="][0] if found["T="] else None
-    listing = Listing(
+    clients, pools = tuple(found["C="]), tuple(found["P="])
+    problems = ["the text is empty"] if not raw else ["the last line is not finished"] if unfinished else []
+    if raw and (host is not None) != (ended or perf is not None):
+        problems.append("the G= line is missing" if host is None else "the T line is missing")
+    problems += _missing_lines(clients, pools)
+    return Listing(
         raw,
-        found["G="][0] if found["G="] else None,
-        tuple(shared),
-        tuple(found["C="]),
-        tuple(found["P="]),
-        perf,
-        tuple(unknown),
-        tuple(garbled),
-        problems=(),
-    )
-    return listing._replace(
-        problems=_problems(listing, ended=ended or perf is not None, unfinished=unfinished)
+        global_=host,
+        shared=tuple(shared),
+        clients=clients,
+        pools=pools,
+        perf=perf,
+        unknown=tuple(unknown),
+        garbled=tuple(garbled),
+        problems=tuple(problems),
     )
 
 
@@ -196,10 +199,9 @@ def _without_empty_minima(perf: PerfRecord) -> PerfRecord:
     return PerfRecord(values)
 
 
-_SHARED = re.compile(
+_SHARED = (
     r"S=(SI:[0-9]{1,2},PT:[EP]S,U0:[0-9a-f]{1,16},U1:[0-9a-f]{1,16})"
-    r"((?:,SC:[0-9]{1,5})*)((?:,(?!SC|SI|PT|U0|U1)[A-Za-z][A-Za-z0-9]:[0-9]{1,20})*)",
-    re.ASCII,
+    r"((?:,SC:[0-9]{1,5})*)((?:,(?!SC|SI|PT|U0|U1)[A-Za-z][A-Za-z0-9]:[0-9]{1,20})*)"
 )
 
 
@@ -210,7 +212,7 @@ def _read_shared(line: str, believed: list[SharedPoolRecord]) -> SharedPoolRecor
     the head of the first with the tail of another, in the short form with half a line more. Such a line repeats the
     first slot or lacks a whole uuid, however its cut falls. A hypervisor without the defect is believed.
     """
-    match = _SHARED.fullmatch(line)
+    match = re.fullmatch(_SHARED, line)  # compiled by the first such line: most hosts have none
     if match is None:
         return None
     identity, sharers, counters = match.groups()
@@ -224,31 +226,19 @@ def _read_shared(line: str, believed: list[SharedPoolRecord]) -> SharedPoolRecor
     return SharedPoolRecord(values)
 
 
-def _problems(listing: Listing, *, ended: bool, unfinished: bool) -> tuple[str, ...]:
-    """Why the text looks cut short.
+def _missing_lines(clients: tuple[ClientRecord, ...], pools: tuple[PoolRecord, ...]) -> Iterator[str]:
+    """What shows that lines were left out.
 
     QUIRK tmemc_list: a line that does not fit the caller's buffer is left out, and nothing tells; `C=` lines are
     written all the same, past the end.
     """
-    if not listing.raw:
-        return ("the text is empty",)
-    problems = []
-    if unfinished:
-        problems.append("the last line is not finished")
-    if listing.global_ is None and ended:
-        problems.append("the G= line is missing")
-    if listing.global_ is not None and not ended:
-        problems.append("the T line is missing")
-    clients = {client.cli_id for client in listing.clients}
-    with_pools = {pool.cli_id for pool in listing.pools}
-    if with_pools - clients:
-        problems.append(f"no C= line for client {_some(with_pools - clients)}")
-    bare = {
-        client.cli_id for client in listing.clients if client.eph_count and client.cli_id not in with_pools
-    }
+    with_pools = {pool.cli_id for pool in pools}
+    strangers = with_pools - {client.cli_id for client in clients}
+    if strangers:
+        yield f"no C= line for client {_some(strangers)}"
+    bare = {client.cli_id for client in clients if client.eph_count and client.cli_id not in with_pools}
     if bare:
-        problems.append(f"no P= line for client {_some(bare)}, which holds pages")
-    return tuple(problems)
+        yield f"no P= line for client {_some(bare)}, which holds pages"
 
 
 def _some(numbers: set[int]) -> str:

@@ -10,8 +10,6 @@ Rules     Add a tag here and every format has it. Never reuse a key or a name. T
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from xm_tmem.listing.tags import Record, Tag, tag
 
 _DEDUP_GONE = "always 0 from 4.8 on, which has neither deduplication nor trailing-zero elimination"
@@ -286,13 +284,14 @@ class SharedPoolRecord(PoolCounters, line="S"):
     )
 
 
-class CycleCounter(NamedTuple):
+class CycleCounter:
     """How long one kind of operation took; None where there was no sample."""
 
-    samples: int
-    sum_cycles: int
-    max_cycles: int | None
-    min_cycles: int | None
+    __slots__ = ("max_cycles", "min_cycles", "samples", "sum_cycles")
+
+    def __init__(self, samples: int, sum_cycles: int, max_cycles: int | None, min_cycles: int | None) -> None:
+        self.samples, self.sum_cycles = samples, sum_cycles
+        self.max_cycles, self.min_cycles = max_cycles, min_cycles
 
     @property
     def mean_cycles(self) -> float | None:
@@ -377,18 +376,34 @@ RECORD_TYPES: tuple[type[Record], ...] = (
 """In the order of a listing's lines."""
 
 
-class Listing(NamedTuple):
-    """One LIST answer, understood as far as it can be."""
+class Listing:
+    """One LIST answer, understood as far as it can be. Not changed once made.
 
-    raw: bytes  # the text as it came, up to its NUL
-    global_: GlobalRecord | None
-    shared: tuple[SharedPoolRecord, ...]  # only those that can be believed; derive.shared_pools has all
-    clients: tuple[ClientRecord, ...]
-    pools: tuple[PoolRecord, ...]
-    perf: PerfRecord | None
-    unknown: tuple[str, ...]  # lines of no known type, or without the ids a line of its type must have
-    garbled: tuple[str, ...]  # second and later S= lines that Xen wrote over each other
-    problems: tuple[str, ...]  # why the text looks cut short, each a sentence; empty: it looks whole
+    raw       the text as it came, up to its NUL
+    shared    `S=` lines, only those that can be believed; derive.shared_pools has all shared pools
+    unknown   lines of no known type, or without the ids that a line of its type must have
+    garbled   second and later `S=` lines that Xen wrote over each other
+    problems  why the text looks cut short, each a sentence; empty: it looks whole
+    """
+
+    __slots__ = ("clients", "garbled", "global_", "perf", "pools", "problems", "raw", "shared", "unknown")
+
+    def __init__(
+        self,
+        raw: bytes,
+        *,
+        global_: GlobalRecord | None,
+        shared: tuple[SharedPoolRecord, ...],
+        clients: tuple[ClientRecord, ...],
+        pools: tuple[PoolRecord, ...],
+        perf: PerfRecord | None,
+        unknown: tuple[str, ...],
+        garbled: tuple[str, ...],
+        problems: tuple[str, ...],
+    ) -> None:
+        self.raw, self.global_, self.perf = raw, global_, perf
+        self.shared, self.clients, self.pools = shared, clients, pools
+        self.unknown, self.garbled, self.problems = unknown, garbled, problems
 
     @property
     def truncated(self) -> bool:

@@ -4,21 +4,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from xm_tmem.listing.parse import parse_listing
 from xm_tmem.listing.records import Listing
 
 
-class Report(NamedTuple):
-    """One answer of one hypervisor at one moment."""
+class Report:
+    """One answer of one hypervisor at one moment. Not changed once made.
 
-    listing: Listing
-    connection: str  # the URI as the user would type it
-    release: str | None  # "4.12"; None where nobody knows, as for a saved text
-    timestamp: float  # seconds since 1970, UTC, when the text was fetched
-    truncated: bool  # lines are missing, as far as whoever fetched the text or its reader can tell
-    names: Mapping[int, str]  # domain names by id, as far as known; hostile text
+    connection  the URI as the user would type it
+    timestamp   seconds since 1970, UTC, when the text was fetched
+    release     "4.12"; None where nobody knows, as for a saved text
+    names       domain names by id, as far as known; hostile text
+    truncated   lines are missing, as far as whoever fetched the text or its reader can tell
+    """
+
+    __slots__ = ("connection", "listing", "names", "release", "timestamp", "truncated")
+
+    def __init__(
+        self,
+        listing: Listing,
+        *,
+        connection: str,
+        timestamp: float,
+        release: str | None = None,
+        names: Mapping[int, str] | None = None,
+        truncated: bool = False,
+    ) -> None:
+        self.listing, self.connection, self.timestamp, self.release = listing, connection, timestamp, release
+        self.names = {cli_id: _encodable(name) for cli_id, name in (names or {}).items()}
+        self.truncated = truncated or listing.truncated
 
     def name(self, cli_id: int) -> str | None:
         return self.names.get(cli_id)
@@ -35,8 +50,9 @@ def read_report(
 ) -> Report:
     """The report of a LIST answer. `truncated`: the caller knows that the text was cut, which it need not show."""
     listing = parse_listing(text)
-    known = {cli_id: _encodable(name) for cli_id, name in (names or {}).items()}
-    return Report(listing, connection, release, timestamp, truncated or listing.truncated, known)
+    return Report(
+        listing, connection=connection, timestamp=timestamp, release=release, names=names, truncated=truncated
+    )
 
 
 def _encodable(name: str) -> str:

@@ -8,30 +8,35 @@ Columns   names separated by commas, for those instead of the usual ones; a "+" 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
 
 from xm_tmem.errors import BadInput
 from xm_tmem.listing.fields import CLIENT_COLUMNS, FIELDS, POOL_COLUMNS, Field, Row, find_field, rows_of
-from xm_tmem.listing.filter import Test, parse_filter
 from xm_tmem.listing.report import Report
 
 UNITS = ("auto", "pages", "bytes", "KiB", "MiB")
 
 
-class SortKey(NamedTuple):
-    field: Field
-    descending: bool
+class Selection:
+    """What to show of a report, and in which units. Not changed once made.
 
+    where      the test a row must pass; None: all pass
+    order      fields to sort by, the most important first; True: descending
+    by_client  one row for each client instead of one for each pool
+    """
 
-class Selection(NamedTuple):
-    """What to show of a report. `by_client`: one row for each client instead of one for each pool."""
+    __slots__ = ("by_client", "columns", "order", "units", "where")
 
-    columns: tuple[Field, ...]
-    where: Test | None = None
-    order: tuple[SortKey, ...] = ()
-    units: str = "auto"
-    by_client: bool = False
+    def __init__(
+        self,
+        columns: tuple[Field, ...],
+        where: Callable[[Row], bool] | None = None,
+        order: tuple[tuple[Field, bool], ...] = (),
+        units: str = "auto",
+        by_client: bool = False,
+    ) -> None:
+        self.columns, self.where, self.order = columns, where, order
+        self.units, self.by_client = units, by_client
 
     def rows(self, report: Report) -> list[Row]:
         """The report's rows that pass, in order. None sorts last either way; the order is stable."""
@@ -53,9 +58,14 @@ def selection(
 ) -> Selection:
     """A Selection from what the user typed. Raises BadInput."""
     usual = CLIENT_COLUMNS if by_client else POOL_COLUMNS
+    test = None
+    if where is not None:
+        from xm_tmem.listing.filter import parse_filter  # few listings are filtered
+
+        test = parse_filter(where)
     return Selection(
         choose_columns(columns, usual),
-        None if where is None else parse_filter(where),
+        test,
         () if order is None else parse_order(order),
         check_units(units),
         by_client,
@@ -81,11 +91,10 @@ def choose_columns(words: str | None, usual: Sequence[str]) -> tuple[Field, ...]
     return tuple({field.name: field for field in chosen}.values())
 
 
-def parse_order(words: str) -> tuple[SortKey, ...]:
+def parse_order(words: str) -> tuple[tuple[Field, bool], ...]:
     """The sort keys that `words` names, the most important first. Raises BadInput."""
     return tuple(
-        SortKey(find_field(word.removeprefix("-")), word.startswith("-"))
-        for word in _split(words, "sort keys")
+        (find_field(word.removeprefix("-")), word.startswith("-")) for word in _split(words, "sort keys")
     )
 
 

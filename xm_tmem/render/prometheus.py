@@ -118,13 +118,15 @@ def _of_timings(perf: PerfRecord) -> Iterator[Family]:
     timings = [
         (_labels(operation=stem), timing) for stem in TIMED if (timing := perf.timing(stem)) is not None
     ]
-    for name, kind, text, position in (
-        ("samples", "counter", "operations timed", 0),
-        ("cycles", "counter", "processor cycles the operations took", 1),
-        ("max_cycles", "gauge", "most cycles one took", 2),
-        ("min_cycles", "gauge", "fewest cycles one took", 3),
+    for name, kind, text, member in (
+        ("samples", "counter", "operations timed", "samples"),
+        ("cycles", "counter", "processor cycles the operations took", "sum_cycles"),
+        ("max_cycles", "gauge", "most cycles one took", "max_cycles"),
+        ("min_cycles", "gauge", "fewest cycles one took", "min_cycles"),
     ):
-        samples = [(labels, value) for labels, timing in timings if (value := timing[position]) is not None]
+        samples = [
+            (labels, value) for labels, timing in timings if (value := getattr(timing, member)) is not None
+        ]
         yield Family(f"xen_tmem_operation_{name}", kind, text, samples)
 
 

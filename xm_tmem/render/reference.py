@@ -17,14 +17,13 @@ from xm_tmem.listing.records import (
     RECORD_TYPES,
     TIMED,
     ClientRecord,
-    CycleCounter,
     GlobalRecord,
     PoolRecord,
     SharedPoolRecord,
 )
 from xm_tmem.listing.tags import FIRST_RELEASE, LAST_RELEASE, Record, Tag
 from xm_tmem.render.prometheus import metric_name
-from xm_tmem.render.structured import SCHEMA
+from xm_tmem.render.structured import SCHEMA, TIMING_MEMBERS
 
 _RATIO = {"type": ["number", "null"]}
 _TEXT = {"type": "string"}
@@ -89,8 +88,10 @@ def _member(tag: Tag) -> dict[str, Any]:
 
 
 def _timing() -> dict[str, Any]:
-    values = {name: {"type": ["integer", "null"]} for name in CycleCounter._fields}
-    return _closed({"operation": {"enum": list(TIMED)}, **values, "mean_cycles": _RATIO})
+    values = {
+        name: {"type": ["number" if name == "mean_cycles" else "integer", "null"]} for name in TIMING_MEMBERS
+    }
+    return _closed({"operation": {"enum": list(TIMED)}, **values})
 
 
 def _derived(*names: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ no row has a value is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from xm_tmem.listing import derive
 from xm_tmem.listing.fields import FIELDS, Row
@@ -24,40 +24,44 @@ from xm_tmem.listing.report import Report
 from xm_tmem.listing.select import Selection
 
 
-class Column(NamedTuple):
+class Column:
     """A column; the unit says how its values become text (see `cells`)."""
 
-    heading: str
-    unit: str
-    help: str
-    values: Sequence[Any]
+    __slots__ = ("heading", "help", "unit", "values")
+
+    def __init__(self, heading: str, unit: str, help: str, values: Sequence[Any]) -> None:  # noqa: A002
+        self.heading, self.unit, self.help, self.values = heading, unit, help, values
 
 
-class Section(NamedTuple):
+class Section:
     """Rows under headings. All columns are of one length. `title` may be ""."""
 
-    title: str
-    columns: tuple[Column, ...]
+    __slots__ = ("columns", "title")
+
+    def __init__(self, title: str, columns: tuple[Column, ...]) -> None:
+        self.title, self.columns = title, columns
 
     @property
     def row_count(self) -> int:
         return len(self.columns[0].values) if self.columns else 0
 
 
-class Fact(NamedTuple):
+class Fact:
     """One named value of a thing that there is only one of."""
 
-    name: str
-    unit: str
-    help: str
-    value: Any
+    __slots__ = ("help", "name", "unit", "value")
+
+    def __init__(self, name: str, unit: str, help: str, value: Any) -> None:  # noqa: A002
+        self.name, self.unit, self.help, self.value = name, unit, help, value
 
 
-class Facts(NamedTuple):
+class Facts:
     """Named values, one to a line."""
 
-    title: str
-    facts: tuple[Fact, ...]
+    __slots__ = ("facts", "title")
+
+    def __init__(self, title: str, facts: tuple[Fact, ...]) -> None:
+        self.title, self.facts = title, facts
 
 
 Block = Section | Facts
@@ -117,8 +121,13 @@ def legend(blocks: Iterable[Block]) -> Section:
     """What the headings of `blocks` mean."""
     known: dict[str, tuple[str, str]] = {}
     for block in blocks:
-        for each in block.facts if isinstance(block, Facts) else block.columns:
-            known.setdefault(each[0], (each.unit, each.help))
+        if isinstance(block, Facts):
+            known.update(
+                (fact.name, (fact.unit, fact.help)) for fact in block.facts if fact.name not in known
+            )
+        else:
+            for column in block.columns:
+                known.setdefault(column.heading, (column.unit, column.help))
     return Section(
         "legend",
         (

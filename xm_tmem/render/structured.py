@@ -31,6 +31,7 @@ from xm_tmem.listing.tags import Record
 from xm_tmem.render.cells import visible
 
 SCHEMA = "xm-tmem/listing/1"
+TIMING_MEMBERS = ("samples", "sum_cycles", "max_cycles", "min_cycles", "mean_cycles")
 
 
 def document(report: Report, selection: Selection) -> dict[str, Any]:
@@ -210,7 +211,7 @@ def _of_any_pool(pool: PoolCounters) -> dict[str, Any]:
 def _timings(perf: PerfRecord) -> list[dict[str, Any]]:
     timed = {stem: perf.timing(stem) for stem in TIMED}
     return [
-        {"operation": stem, **timing._asdict(), "mean_cycles": timing.mean_cycles}
+        {"operation": stem, **{name: getattr(timing, name) for name in TIMING_MEMBERS}}
         for stem, timing in timed.items()
         if timing is not None
     ]

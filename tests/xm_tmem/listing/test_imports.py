@@ -8,7 +8,12 @@ import sys
 
 HEAVY = {
     *("asyncio", "csv", "dataclasses", "datetime", "difflib", "inspect", "json", "rich", "textwrap", "yaml"),
-    *("xm_tmem.listing.explain", "xm_tmem.render.structured", "xm_tmem.render.table"),
+    *(
+        "xm_tmem.listing.explain",
+        "xm_tmem.listing.filter",
+        "xm_tmem.render.structured",
+        "xm_tmem.render.table",
+    ),
 }
 
 
@@ -18,7 +23,7 @@ def test_reading_and_printing_a_listing_imports_nothing_heavy() -> None:
         "from xm_tmem.listing.select import selection\n"
         "from xm_tmem.render.formats import render_listing\n"
         "report = read_report(b'C=CI:1,ww:5\\nP=CI:1,PI:0,Pc:3\\n', connection='x', timestamp=0.0)\n"
-        "wanted = selection(where='weight>1', order='-pages', columns='+gets')\n"
+        "wanted = selection(order='-pages', columns='+gets')\n"
         "print(render_listing(report, wanted, 'plain', use_long=True))\n"
         "import sys; print(*sys.modules)\n"
     )

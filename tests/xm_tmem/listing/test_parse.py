@@ -13,9 +13,15 @@ from tests import recordings
 from tests.xm_tmem.listing import texts
 from xm_tmem.listing import derive
 from xm_tmem.listing.parse import U64_MAX, parse_listing
-from xm_tmem.listing.records import RECORD_TYPES, ClientRecord, PoolRecord, SharedPoolRecord
+from xm_tmem.listing.records import RECORD_TYPES, ClientRecord, CycleCounter, PoolRecord, SharedPoolRecord
 
 RECORDED = recordings.files("listings/*.txt")
+
+
+def timing(counter: CycleCounter | None) -> tuple[int | None, ...] | None:
+    if counter is None:
+        return None
+    return counter.samples, counter.sum_cycles, counter.max_cycles, counter.min_cycles
 
 
 def test_every_value_of_a_line_has_its_place() -> None:
@@ -46,7 +52,7 @@ def test_every_value_of_a_line_has_its_place() -> None:
     assert listing.perf is not None
     compress = listing.perf.timing("compress")
     assert compress is not None
-    assert compress[:4] == (74, 8520546, 1268384, 52260)
+    assert timing(compress) == (74, 8520546, 1268384, 52260)
 
 
 @pytest.mark.parametrize("name", texts.NAMES)
@@ -117,7 +123,7 @@ def test_keys_differ_by_case_and_by_line() -> None:
     listing = parse_listing(b"T=Gn:1,Gt:2,Gx:3,Gm:4,gn:5,gt:6,gx:7,gm:8\nP=CI:1,PI:0,gt:9\n")
     assert listing.perf is not None
     found, failed = listing.perf.timing("succ_get"), listing.perf.timing("failed_get")
-    assert (found, failed) == ((1, 2, 3, 4), (5, 6, 7, 8))
+    assert (timing(found), timing(failed)) == ((1, 2, 3, 4), (5, 6, 7, 8))
     assert listing.pools[0].gets == 9
 
 
@@ -213,7 +219,8 @@ def test_the_fast_path_reads_what_the_careful_one_reads(text: bytes) -> None:
     text = text.partition(b"\0")[0]
     fast = parse_listing(text + b"\n")
     careful = parse_listing(text + b"\n#\n")  # one odd character, and every line is read carefully
-    assert fast[1:6] == careful[1:6]
+    for name in ("global_", "shared", "clients", "pools", "perf", "garbled"):
+        assert getattr(fast, name) == getattr(careful, name)
     assert (*fast.unknown, "#") == careful.unknown
 
 

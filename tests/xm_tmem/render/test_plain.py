@@ -6,7 +6,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 
 from tests.xm_tmem.render.reports import HOSTILE_NAMES, hostile, report
-from xm_tmem.listing.report import Report
+from xm_tmem.listing.report import Report, read_report
 from xm_tmem.listing.select import selection
 from xm_tmem.render import plain, sections
 from xm_tmem.render.formats import render_listing
@@ -49,7 +49,7 @@ def test_no_line_is_cut_or_wrapped_however_long() -> None:
 
 
 def test_an_empty_listing_has_headings_and_no_rows() -> None:
-    empty = report()._replace(listing=report().listing._replace(clients=(), pools=()))
+    empty = read_report(b"G=Tt:1\nT\n", connection="x", timestamp=0.0)
     assert lines_of(render_listing(empty, selection(columns="domain,pages"), "plain")) == ["domain  pages"]
 
 
@@ -81,7 +81,7 @@ def test_the_long_view_shows_the_selected_clients_once() -> None:
 
 def test_warnings_tell_what_a_reader_must_know() -> None:
     assert sections.warnings(report()) == []
-    assert sections.warnings(report()._replace(truncated=True)) == [
+    assert sections.warnings(Report(report().listing, connection="x", timestamp=0.0, truncated=True)) == [
         "the listing is cut short: lines are missing"
     ]
     assert sections.warnings(report("4.12-cut")) == [

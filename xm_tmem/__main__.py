@@ -43,18 +43,11 @@ def _keep_standard_descriptors() -> None:
 
 
 def _write(text: str) -> int:
-    """Write `text` to standard output; the exit status."""
+    """Put `text` on standard output, to be written out at the end; the exit status so far."""
     if sys.stdout is None:
         _complain("cannot write: standard output is closed")
         return 1
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        pass  # the reader has had enough
-    except OSError as error:
-        _complain(f"cannot write to standard output: {error.strerror}")
-        return 1
+    sys.stdout.write(text)
     return 0
 
 

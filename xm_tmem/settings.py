@@ -122,7 +122,8 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
             raise BadInput(f"{path}: {error.strerror}") from None
         if len(raw) > MAX_CONFIG_BYTES:
             raise BadInput(f"{path}: a config file has at most {MAX_CONFIG_BYTES} bytes")
-        settings.read_mapping(parse_yaml(raw, path), path)
+        if raw.strip():
+            settings.read_mapping(parse_yaml(raw, path), path)
     settings.read_environment(environ)
     return settings
 

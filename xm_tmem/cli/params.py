@@ -1,19 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Types and options that several commands share: domains, sizes, durations, numbers, switches, uuids."""
+"""Types and options that several commands share: domains, sizes, durations, numbers, switches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from xm_tmem.backends.interface import Backend
-from xm_tmem.ids import SharedUuid
-from xm_tmem.operations.lifecycle import wait_for_clients
-from xm_tmem.operations.outcome import Target, everyone
-from xm_tmem.operations.query import client_targets
-from xm_tmem.operations.resolve import targets
 from xm_tmem.units import kb_from_bytes, parse_size
 
 if TYPE_CHECKING:
@@ -22,7 +16,6 @@ else:
     _ParamType = click.ParamType  # generic only since click 8.2
 
 F = TypeVar("F", bound=Callable[..., Any])
-Choice = Callable[[Backend], list[Target]]
 MAX_SECONDS = 366 * 24 * 3600.0
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
@@ -101,27 +94,3 @@ def wait_option(function: F) -> F:
         type=DURATION,
         help="Wait so long for DOMAIN to be there and to use tmem.",
     )(function)
-
-
-def choice(
-    all_domains: bool, domains: Sequence[str], *, one_by_one: bool = False, wait_s: float | None = None
-) -> Choice:
-    """How the targets of `[-a|DOMAIN...]` are found on a host. Raises UsageError unless exactly one is given.
-
-    `one_by_one`: -a stands for every client by itself, not for the hypervisor's "all".
-    """
-    context = click.get_current_context()
-    if all_domains and domains:
-        raise click.UsageError("give domains or -a, not both", context)
-    if not all_domains and not domains:
-        raise click.UsageError("name a domain, or -a for all", context)
-    if all_domains:
-        return client_targets if one_by_one else lambda backend: [everyone()]
-    if wait_s is not None:
-        return lambda backend: wait_for_clients(backend, domains, wait_s)
-    return lambda backend: targets(backend, domains)
-
-
-def shared_uuid(text: str, order: str) -> SharedUuid:
-    """A shared pool's uuid. Raises BadInput."""
-    return SharedUuid.from_text(text, order=order)

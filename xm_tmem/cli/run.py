@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-import traceback
+import sys
 from collections.abc import Mapping, Sequence
 
 import click
@@ -22,7 +22,9 @@ def run(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> in
         with xm.make_context("xm", list(arguments), obj=session) as context:
             xm.invoke(context)
     except click.exceptions.Exit as ended:
-        return ended.exit_code
+        if ended.exit_code or sys.stdout is not None:
+            return ended.exit_code
+        session.report("cannot write: standard output is closed", "Failed", 1)  # click writes help to nowhere
     except click.exceptions.NoArgsIsHelpError as error:
         write_error(error.format_message() + "\n")
         return BadInput.exit_status
@@ -38,6 +40,8 @@ def run(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> in
         pass  # the reader has seen enough: `xm tmem-list | head -1` did what was asked
     except Exception as error:
         if environ.get("XM_DEBUG"):
+            import traceback
+
             write_error(traceback.format_exc())
         session.report(f"internal error: {error!r} (with XM_DEBUG=1 it says where)", type(error).__name__, 1)
     return session.status

@@ -8,7 +8,8 @@ import time
 import click
 
 from xm_tmem.backends.interface import Backend
-from xm_tmem.cli.params import DURATION, Choice, choice, domains_argument, wait_option
+from xm_tmem.cli.choice import Choice, choice
+from xm_tmem.cli.params import DURATION, domains_argument, wait_option
 from xm_tmem.cli.results import change, checked_format, show
 from xm_tmem.cli.session import Session
 from xm_tmem.cli.verb import Verb

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import click
 
-from xm_tmem.cli.params import choice, domains_argument
+from xm_tmem.cli.choice import choice
+from xm_tmem.cli.params import domains_argument
 from xm_tmem.cli.results import change
 from xm_tmem.cli.session import Session
 from xm_tmem.cli.verb import Verb

@@ -10,12 +10,14 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "completions"
+Offered = Callable[[dict[str, str], str], list[str]]
 
 
 def need(program: str) -> None:
@@ -78,7 +80,7 @@ def fish(environ: dict[str, str], line: str) -> list[str]:
 
 @pytest.mark.parametrize("offered", [bash, fish])
 class TestWords:
-    def test_commands(self, offered, environ) -> None:  # type: ignore[no-untyped-def]
+    def test_commands(self, offered: Offered, environ: dict[str, str]) -> None:
         assert sorted(offered(environ, "xm tmem-set")) == [
             "tmem-set",
             "tmem-set-cap",
@@ -88,41 +90,49 @@ class TestWords:
         assert "doctor" in offered(environ, "xm ")
         assert offered(environ, "xm -o json tmem-fl") == ["tmem-flush"]
 
-    def test_commands_under_commands(self, offered, environ) -> None:  # type: ignore[no-untyped-def]
+    def test_commands_under_commands(self, offered: Offered, environ: dict[str, str]) -> None:
         assert sorted(offered(environ, "xm config ")) == ["init", "show"]
         assert offered(environ, "xm model sto") == ["stop"]
 
-    def test_options(self, offered, environ) -> None:  # type: ignore[no-untyped-def]
+    def test_options(self, offered: Offered, environ: dict[str, str]) -> None:
         assert offered(environ, "xm tmem-list --leg") == ["--legend"]
         assert offered(environ, "xm --conn") == ["--connect"]
         assert offered(environ, "xm config show --qui") == ["--quiet"]
 
-    def test_words_of_an_option(self, offered, environ) -> None:  # type: ignore[no-untyped-def]
+    def test_words_of_an_option(self, offered: Offered, environ: dict[str, str]) -> None:
         assert offered(environ, "xm tmem-list -o js") == ["json", "jsonl"]
         assert offered(environ, "xm tmem-list --units M") == ["MiB"]
         assert offered(environ, "xm -c mod") == ["model:"]
         assert offered(environ, "xm completion z") == ["zsh"]
 
-    def test_domains(self, offered, environ) -> None:  # type: ignore[no-untyped-def]
+    def test_domains(self, offered: Offered, environ: dict[str, str]) -> None:
         assert offered(environ, "xm tmem-freeze we") == ["web", "web2"]
         assert offered(environ, "xm tmem-freeze web zz") == []
         assert offered(environ, "xm tmem-freeze -q we") == ["web", "web2"]
         assert offered(environ, "xm tmem-set-weight we") == ["web", "web2"]
 
-    def test_a_hostile_name_runs_nothing_and_is_no_pattern(self, offered, environ) -> None:  # type: ignore[no-untyped-def]
+    def test_a_hostile_name_runs_nothing_and_is_no_pattern(
+        self, offered: Offered, environ: dict[str, str]
+    ) -> None:
         assert len(offered(environ, "xm tmem-freeze ")) >= 4
         assert not Path(environ["HOME"], "pwned").exists()
         assert "asked" not in offered(environ, "xm tmem-freeze ")
 
-    def test_the_connection_typed_is_the_one_that_is_asked(self, offered, environ) -> None:  # type: ignore[no-untyped-def]
+    def test_the_connection_typed_is_the_one_that_is_asked(
+        self, offered: Offered, environ: dict[str, str]
+    ) -> None:
         offered(environ, "xm -c model:lab tmem-freeze we")
         assert Path(environ["HOME"], "asked").read_text() == "__complete domains model:lab\n"
 
-    def test_an_xm_that_fails_is_no_error_on_the_prompt(self, offered, environ) -> None:  # type: ignore[no-untyped-def]
+    def test_an_xm_that_fails_is_no_error_on_the_prompt(
+        self, offered: Offered, environ: dict[str, str]
+    ) -> None:
         Path(environ["PATH"].split(":")[0], "xm").write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
         assert offered(environ, "xm tmem-freeze we") == []
 
-    def test_a_command_of_several_words_is_not_looked_up_for_a_command_word(self, offered, environ) -> None:  # type: ignore[no-untyped-def]
+    def test_a_command_of_several_words_is_not_looked_up_for_a_command_word(
+        self, offered: Offered, environ: dict[str, str]
+    ) -> None:
         offered(environ, "xm tmem-fre")
         assert not Path(environ["HOME"], "asked").exists()
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The dictionary behind `xm tmem-explain`: keys of the listing, derived fields, errnos, known defects.
+"""The dictionary behind `xm tmem-explain`: keys of the listing, derived fields, errnos, defects, exit statuses.
 
 A word is looked for as a key of Xen's text (case matters: `Pc`, or `P=Pc` for one type of line), as a field's long or
-short name, as an errno's name or number, and as a defect's name or C function. One word may mean several things.
+short name, as an errno's name or number, as a defect's name or C function, and as `exit 3` for an exit status. One
+word may mean several things.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from xm_tmem.errors import BadInput
+from xm_tmem import errors
+from xm_tmem.errors import BadInput, TmemError
 from xm_tmem.listing.fields import FIELDS, Field
 from xm_tmem.listing.known_defects import KNOWN_DEFECTS, KnownDefect
 from xm_tmem.listing.known_errors import KNOWN_ERRORS, KnownError
 from xm_tmem.listing.records import RECORD_TYPES, ClientRecord, PoolRecord
 from xm_tmem.listing.tags import FIRST_RELEASE, LAST_RELEASE, Record, Tag
 
-KINDS = ("key", "derived", "error", "defect")
+KINDS = ("key", "derived", "error", "defect", "status")
 
 
 class Entry(NamedTuple):
@@ -56,6 +58,7 @@ def entries() -> Iterator[Entry]:
             yield _of_field(field)
     yield from map(_of_error, KNOWN_ERRORS)
     yield from map(_of_defect, KNOWN_DEFECTS)
+    yield from _of_statuses()
 
 
 def releases(since: str, until: str) -> str:
@@ -115,6 +118,18 @@ def _of_defect(defect: KnownDefect) -> Entry:
         _said(details),
         frozenset((defect.name, *defect.where.split(", "))),
     )
+
+
+def _of_statuses() -> Iterator[Entry]:
+    """An entry for each exit status, with what may have happened from the errors' own words."""
+    causes: dict[int, list[str]] = {}
+    for kind in vars(errors).values():
+        if isinstance(kind, type) and issubclass(kind, TmemError) and kind is not TmemError:
+            cause = " ".join((kind.__doc__ or "").split()).partition(". ")[0].removesuffix(".")
+            causes.setdefault(kind.exit_status, []).append(cause)
+    for status, (first, *others) in sorted(causes.items()):
+        title = f"exit {status}"
+        yield Entry("status", title, first, tuple(("or", cause) for cause in others), frozenset((title,)))
 
 
 def _said(details: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

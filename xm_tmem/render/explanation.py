@@ -36,7 +36,7 @@ def contents(entries: Iterable[Entry]) -> Section:
     return Section(
         "",
         (
-            Column("kind", "text", "key, derived, error or defect", [entry.kind for entry in known]),
+            Column("kind", "text", "key, derived, error, defect or status", [entry.kind for entry in known]),
             Column("word", "text", "what to ask for", [_word(entry) for entry in known]),
             Column("meaning", "text", "in short", [entry.meaning for entry in known]),
         ),
@@ -44,9 +44,10 @@ def contents(entries: Iterable[Entry]) -> Section:
 
 
 def _word(entry: Entry) -> str:
-    return {"key": entry.title[-2:] + entry.title.partition(" ")[0]}.get(
-        entry.kind, entry.title.partition(" ")[0]
-    )
+    if entry.kind == "key":
+        key, _, line = entry.title.partition(" of ")
+        return line + key
+    return entry.title if entry.kind == "status" else entry.title.partition(" ")[0]
 
 
 def document(entries: Iterable[Entry]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ def titles(word: str) -> list[str]:
         ("client_over_quota", ["quota-inverted"]),
         ("do_tmem_flush_object", ["frozen-flush"]),
         ("Weight", ["ww of C="]),
+        ("exit 5", ["exit 5"]),
     ],
 )
 def test_a_word_finds_what_it_stands_for(word: str, found: list[str]) -> None:

@@ -108,6 +108,22 @@ def test_a_killed_restore_leaves_the_whole_or_nothing(release: str) -> None:
     assert nothing > POINTS - 5
 
 
+@pytest.mark.parametrize("release", ["4.3", "4.12"])
+def test_a_killed_restore_of_a_frozen_client_is_undone_with_xens_quirks_too(release: str) -> None:
+    source = Host()
+    contents = source.fill(3)
+    source.hv.set_frozen(1, True)
+    raw = source.save()
+    whole = Tripwire(Host(release, "xen").backend, 0, lambda: None)
+    restore(whole, DOMAIN, io.BytesIO(raw), "file")
+    for at in range(1, whole.calls + 1):
+        target = Host(release, "xen")
+        broken = Tripwire(target.backend, at, WAYS_TO_END["cut off"])
+        assert interrupted(lambda: restore(broken, DOMAIN, io.BytesIO(raw), "file"))  # noqa: B023
+        assert held(target) == 0, at
+        assert target.found(contents) == {}
+
+
 @pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_a_killed_migration_leaves_both_ends_well(side: str, live: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import random
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 
@@ -33,12 +34,12 @@ def chunks_of(raw: bytes) -> list[tuple[int, int]]:
     return found
 
 
-def forged(*parts: tuple[bytes, int, bytes]) -> bytes:
-    """A container of these chunks with every checksum right."""
+def forged(*parts: tuple[bytes, int, bytes], first: int = 0) -> bytes:
+    """A container of these chunks, numbered from `first`, with every checksum right."""
     raw = chunks.MAGIC + (1).to_bytes(4, "little")
     chain = zlib.crc32(raw)
     raw += chain.to_bytes(4, "little")
-    for number, (kind, count, payload) in enumerate(parts):
+    for number, (kind, count, payload) in enumerate(parts, first):
         fields = (number, 0, count, len(payload), len(payload), zlib.crc32(payload))
         header = kind + b"".join(field.to_bytes(4, "little") for field in fields)
         chain = zlib.crc32(header, chain)
@@ -186,7 +187,11 @@ def test_forged_containers_with_right_checksums_are_read_strictly() -> None:
         SavedPage,
         End,
     ]
+    with pytest.raises(BadInput, match="chunk 1 instead of 0"):
+        read_all(forged(HEAD, DONE, first=1))
+    two = (chunks.POOL, 1, pool[2].replace(b"\x01" + bytes(7), b"\x02" + bytes(7), 1))
     wrong = {
+        "totals  ": (HEAD, two, page, one),
         "no HEAD": (DONE,),
         "a second HEAD": (HEAD, HEAD),
         "unknown kind": (HEAD, (b"WHAT", 1, b""), DONE),
@@ -228,8 +233,14 @@ def test_a_deflated_chunk_may_not_grow_beyond_what_it_announced() -> None:
     header[16:20] = len(small).to_bytes(4, "little")
     header[24:28] = zlib.crc32(small).to_bytes(4, "little")
     header[28:] = zlib.crc32(header[:28], int.from_bytes(raw[12:16], "little")).to_bytes(4, "little")
-    with pytest.raises(BadInput, match="inflate to the 65536 bytes it announced"):
-        read_all(raw[:16] + bytes(header) + small)
+    hostile = raw[:16] + bytes(header) + small
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInput, match="inflate to the 65536 bytes it announced"):
+            read_all(hostile)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_another_version_is_told_from_a_broken_one() -> None:

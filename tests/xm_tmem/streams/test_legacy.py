@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.xm_tmem.streams.samples import (
@@ -26,6 +28,7 @@ from xm_tmem.errors import BadInput
 from xm_tmem.ids import PoolId, SharedUuid
 from xm_tmem.streams.items import MAX_INVALIDATIONS, End, Head, Item, LostPage, StreamFormat
 
+PoolOf = Callable[[int, int], bytes]
 OID = 0x0123_4567_89AB_CDEF_0011_2233_4455_6677_8899_AABB_CCDD_EEFF
 PAGES = page_record(OID, 4, page_of("one")) + page_record(2, 0xFFFFFFFF, page_of("two"))
 POOL_ITEMS: list[Item] = [
@@ -74,10 +77,11 @@ def test_the_writer_reproduces_every_byte(stream: bytes, extra: bytes) -> None:
 
 
 @pytest.mark.parametrize(("head", "pool"), [(head_a(), pool_a), (head_b(2), pool_b)])
-def test_a_list_that_ends_early_tells_what_is_missing(head: bytes, pool: type) -> None:
-    first = pool(0, 5) + PAGES + NO_OID
+@pytest.mark.parametrize("announced", [3, 5])
+def test_a_list_that_ends_early_tells_what_is_missing(head: bytes, pool: PoolOf, announced: int) -> None:
+    first = pool(0, announced) + PAGES + NO_OID
     items = read_all(head + first + pool(1, 0) + END)
-    assert items[-1] == End(2, 0, {PoolId(0): 3})
+    assert items[-1] == End(2, 0, {PoolId(0): announced - 2})
     assert write_all(items, StreamFormat.A if len(head) == len(head_a()) else StreamFormat.B) == (
         head + first + pool(1, 0) + END
     )
@@ -106,6 +110,13 @@ def test_the_only_page_of_a_pool_is_read_when_it_is_there(rest: bytes) -> None:
     items = read_all(head_a() + pool_a(3, 1) + record + rest)
     assert isinstance(items[-1], End)
     assert (items[-1].pages, items[-1].missing) == (1, {})
+
+
+def test_the_only_page_of_a_pool_may_be_left_out_with_a_mark() -> None:
+    for raw in (head_a() + pool_a(3, 1) + NO_OID + END, head_b(1) + pool_b(3, 1) + NO_OID + END):
+        items = read_all(raw)
+        assert items[-1] == End(0, 0, {PoolId(3): 1})
+        assert write_all(items, StreamFormat.A if raw[12:16] == END else StreamFormat.B) == raw
 
 
 def test_pool_flags_of_4_1_3_have_no_version() -> None:

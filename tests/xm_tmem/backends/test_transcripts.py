@@ -226,6 +226,9 @@ def tell_set_number(s: Session, step: Step, what: str, who: str, number: str) ->
     if client is None:  # settings of all are set one by one; the struct is the same but for the id
         s.sent_as_recorded(step, s.abi.control(tmem.TMEMC_SET_WEIGHT, xen.CLI_ID_ALL, first=value))
         return
+    if (what, value) == ("COMPRESS", 0):  # it is read back, and no listing with compression off was recorded
+        s.sent_as_recorded(step, s.abi.control(tmem.TMEMC_SET_COMPRESS, client, first=0))
+        return
     act: Callable[[], None] = {
         "WEIGHT": lambda: s.backend.set_weight(client, value),
         "CAP": lambda: s.backend.set_cap(client, value),

@@ -16,6 +16,7 @@ from xm_tmem.backends.abi.control import (
     pool_info,
 )
 from xm_tmem.backends.interface import ClientInfo, PoolInfo
+from xm_tmem.errors import HypercallError
 from xm_tmem.ids import DomainId, SharedUuid
 
 _UNKNOWN_SUBOP = 99
@@ -54,7 +55,13 @@ class TmemcAbi(ControlAbi):
         checked("SET_CAP", ask([self.control(tmem.TMEMC_SET_CAP, client, first=cap)])[0])
 
     def set_compress(self, ask: Ask, client: DomainId, compress: bool) -> None:
-        checked("SET_COMPRESS", ask([self.control(tmem.TMEMC_SET_COMPRESS, client, first=int(compress))])[0])
+        """Reads it back: with tmem_dedup on the hypervisor changes nothing, and answers 0 all the same."""
+        listing = self.list_text(client, bytearray(ONE_CLIENT_LIST_BYTES), use_long=False)
+        values = ask([self.control(tmem.TMEMC_SET_COMPRESS, client, first=int(compress)), listing])
+        checked("SET_COMPRESS", values[0])
+        checked("LIST", values[1])
+        if listed.client_info(listed_text(listing)).compress is not compress:
+            raise HypercallError("SET_COMPRESS", EPERM)
 
     def read_client(self, ask: Ask, client: DomainId) -> ClientInfo:
         call = self.list_text(client, bytearray(ONE_CLIENT_LIST_BYTES), use_long=False)

@@ -26,33 +26,52 @@ class Reclaimer(Protocol):
 
 
 class Heap:
-    """Pages of the host by where they are; `avail` of `frames` are on no list of tmem's and owned by nobody."""
+    """Pages of the host by where they are.
+
+    avail           free, in Xen's heap
+    data_pages      hold ephemeral data
+    mempool_pages   hold what describes it, and what is compressed
+    The pages tmem keeps on its own list are `data_limit` - `data_pages`: that many more could hold data without the
+    heap being asked. (So a put and a flush move one counter and not three.)
+    """
 
     __slots__ = (
         "avail",
+        "data_limit",
+        "data_pages",
         "frames",
-        "freeable_page_count",
+        "mempool_pages",
         "midsize",
         "reclaimer",
         "reserve_underflows",
         "scrubbed",
-        "tmem_list_pages",
     )
 
     def __init__(self, frames: int, *, reserve_underflows: bool = True) -> None:
         self.frames = frames
         self.avail = frames
         self.midsize = frames // MIDSIZE_FRACTION
-        self.tmem_list_pages = 0  # C: tmem_page_list_pages
-        self.freeable_page_count = 0  # pages that hold ephemeral data or what describes it
+        self.data_pages = 0
+        self.data_limit = 0
+        self.mempool_pages = 0
         self.scrubbed = 0
         self.reserve_underflows = reserve_underflows
         self.reclaimer: Reclaimer | None = None
 
     @property
+    def tmem_list_pages(self) -> int:
+        """Pages on tmem's own list (C: tmem_page_list_pages)."""
+        return self.data_limit - self.data_pages
+
+    @property
+    def freeable_page_count(self) -> int:
+        """Pages that eviction could empty (C: the variable of that name)."""
+        return self.data_pages + self.mempool_pages
+
+    @property
     def freeable(self) -> int:
         """C: tmem_freeable_pages."""
-        return 0 if self.reclaimer is None else self.tmem_list_pages + self.freeable_page_count
+        return 0 if self.reclaimer is None else self.data_limit + self.mempool_pages
 
     def memory_is_short(self) -> bool:
         """Less than 1 MiB left for tmem? (C: tmh_free_mb() == 0)"""
@@ -87,39 +106,43 @@ class Heap:
         domain.tot_pages += 1
         return True
 
-    # Ephemeral data, and what describes it: owned by nobody.
-
-    def alloc_page(self) -> bool:
-        """C: tmh_alloc_page, __tmem_alloc_page."""
-        if self.tmem_list_pages:
-            self.tmem_list_pages -= 1
-        elif self.avail > self.midsize:
-            self.avail -= 1
-        elif not self.alloc_heap_pages(0, from_tmem=True):
-            return False
-        self.freeable_page_count += 1
-        return True
-
-    def free_page(self) -> None:
-        """C: tmh_free_page, __tmem_free_page."""
-        self.tmem_list_pages += 1
-        self.freeable_page_count -= 1
-
     def take_listed_page(self) -> bool:
-        """A page off tmem's own list, for the heap (C: tmem_page_list_get)."""
-        if not self.tmem_list_pages:
+        """A page off tmem's own list (C: tmem_page_list_get)."""
+        if self.data_pages >= self.data_limit:
             return False
-        self.tmem_list_pages -= 1
+        self.data_limit -= 1
         return True
 
-    # Persistent data: owned by the domain that put it.
+    # Ephemeral data, and what describes it: owned by nobody (C: tmh_alloc_page, tmh_free_page).
+
+    def alloc_data_page(self) -> bool:
+        """A page for data, off the list or else from the heap."""
+        if self.data_pages >= self.data_limit:
+            if not self.alloc_heap_pages(0, from_tmem=True):
+                return False
+            self.data_limit += 1
+        self.data_pages += 1
+        return True
+
+    def alloc_mempool_page(self) -> bool:
+        """A page for tmem's allocator, off the list or else from the heap."""
+        if not self.take_listed_page() and not self.alloc_heap_pages(0, from_tmem=True):
+            return False
+        self.mempool_pages += 1
+        return True
+
+    def free_mempool_page(self) -> None:
+        """Put a page of the allocator on the list."""
+        self.mempool_pages -= 1
+        self.data_limit += 1
+
+    # Persistent data, and what describes it: owned by the domain that put it.
 
     def alloc_page_for(self, domain: Domain) -> bool:
         """C: _tmh_alloc_page_thispool, __tmem_alloc_page_thispool."""
         if domain.tot_pages >= domain.max_pages:
             return False
-        if self.tmem_list_pages and not domain.dying:  # donate_page refuses a dying domain
-            self.tmem_list_pages -= 1
+        if not domain.dying and self.take_listed_page():  # donate_page refuses a dying domain
             domain.tot_pages += 1
             return True
         return self.alloc_domain_page(domain)
@@ -127,10 +150,11 @@ class Heap:
     def free_page_of(self, domain: Domain) -> None:
         """C: _tmh_free_page_thispool with steal_page, which succeeds for every owned page."""
         domain.tot_pages -= 1
-        self.tmem_list_pages += 1
+        self.data_limit += 1
 
     def release_list(self) -> None:
         """Scrub the whole list and hand it to the heap (C: tmh_release_avail_pages_to_host)."""
-        self.scrubbed += self.tmem_list_pages
-        self.avail += self.tmem_list_pages
-        self.tmem_list_pages = 0
+        listed = self.tmem_list_pages
+        self.scrubbed += listed
+        self.avail += listed
+        self.data_limit -= listed

@@ -67,6 +67,17 @@ class RadixTree(Generic[Item]):
         """Neither an item nor a stump (C: root.rnode == NULL)."""
         return self.root is None and self.single is None
 
+    def has_more_than(self, count: int) -> bool:
+        """Are there more than `count` items? Stops counting as soon as it knows."""
+        if self.single is not None:
+            return count < 1
+        found = 0
+        for leaf in self.leaves.values():
+            found += leaf.count
+            if found > count:
+                return True
+        return False
+
     def lookup(self, index: int) -> Item | None:
         """The item at `index`. O(1)."""
         leaf = self.leaves.get(index >> _SHIFT)

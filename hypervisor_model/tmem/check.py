@@ -69,7 +69,7 @@ def _check_pool(tmem: Tmem, pool: Pool, found: _Count) -> None:
         assert obj.pool is pool
         nodes += obj.check()
         items = list(obj.items())
-        assert obj.pgp_count == len(items) > 0, (oid, obj.pgp_count, len(items))
+        assert items, oid
         pages += len(items)
         for index, pgp in items:
             assert pgp.index == index
@@ -80,10 +80,7 @@ def _check_pool(tmem: Tmem, pool: Pool, found: _Count) -> None:
     assert pool.pgp_count == pages <= pool.pgp_count_max, (pool.pgp_count, pages)
     assert pool.obj_count == len(pool.objs) <= pool.obj_count_max
     assert pool.objnode_count == nodes <= pool.objnode_count_max, (pool.objnode_count, nodes)
-    assert pool.good_puts + pool.no_mem_puts + pool.dup_puts_flushed <= pool.puts or tmem.dedup
-    assert pool.found_gets <= pool.gets
-    assert pool.flushs_found <= pool.flushs
-    assert pool.flush_objs_found <= pool.flush_objs
+    assert pool.no_mem_puts + pool.dup_puts_flushed <= pool.failed_puts
     found.pgps += pages
     found.objs += len(pool.objs)
     found.nodes += nodes
@@ -179,6 +176,8 @@ def _check_totals(tmem: Tmem, found: _Count) -> None:
         assert tmem.rtree_node_count == found.nodes <= tmem.rtree_node_count_max
     assert tmem.held_obj is None
     assert tmem.held_pool is None
+    assert tmem.in_flight == 0
+    assert tmem.persistent_pgps >= found.pgps - found.ephemeral
 
 
 def _check_client(tmem: Tmem, client: Client, pools: list[Pool], found: _Count) -> None:
@@ -237,4 +236,6 @@ def _check_memory(tmem: Tmem, found: _Count) -> None:
     leaked = tmem.page_count - found.frames
     assert leaked >= 0
     assert leaked == 0 or (tmem.dedup and tmem.options.tze), leaked
-    assert heap.freeable_page_count == found.ephemeral_frames + tmem.mempool.pages + leaked
+    assert heap.data_pages == found.ephemeral_frames + leaked
+    assert heap.mempool_pages == tmem.mempool.pages
+    assert heap.tmem_list_pages >= 0

@@ -56,7 +56,7 @@ def _may_evict(tmem: Tmem, pgp: Pgp) -> bool:
             pgp.eviction_attempted = True
             move_to_young_end(tmem, pgp)
             return False
-    return obj.pgp_count > 1 or pool is not tmem.held_pool
+    return pool is not tmem.held_pool or obj.has_more_than(1)
 
 
 def evict(tmem: Tmem) -> bool:
@@ -89,11 +89,9 @@ def evict(tmem: Tmem) -> bool:
 
 def _evict_page(tmem: Tmem, pgp: Pgp, client: Client) -> None:
     client.eph_count -= 1
-    tmem.eph_count -= 1
     unlist_ephemeral(pgp)
     obj = pgp.obj
     obj.delete(pgp.index)
-    obj.pgp_count -= 1
     content = pgp.store
     if isinstance(content, Pcd):
         # QUIRK tmem_evict: parting from the content first, it never lowers `cp` and `cb` of the client.
@@ -102,7 +100,7 @@ def _evict_page(tmem: Tmem, pgp: Pgp, client: Client) -> None:
             obj.pool.client.compressed_sum_size -= pgp.size
         disassociate(tmem, pgp, content, obj.pool)
     pgp_free(tmem, pgp)
-    if obj.pgp_count == 0:
+    if not obj.has_more_than(0):
         obj_free(tmem, obj)
     tmem.evicted_pgs += 1
 

@@ -21,11 +21,10 @@ from hypervisor_model.public.tmem import (
     oid_from_words,
 )
 from hypervisor_model.public.xen import ENODEV, ENOMEM, ENOSYS, PAGE_SIZE
-from hypervisor_model.tmem import ops
 from hypervisor_model.tmem.client import Client, client_create, client_of
 from hypervisor_model.tmem.evict import ensure_avail_pages
 from hypervisor_model.tmem.lifecycle import destroy_pool, new_pool
-from hypervisor_model.tmem.ops import NEW_PAGE, Part
+from hypervisor_model.tmem.ops import NEW_PAGE, Part, flush_object, flush_page, get, put, read
 
 if TYPE_CHECKING:
     from hypervisor_model.tmem.pool import Pool
@@ -135,15 +134,13 @@ class Guest:
     def put(self, pool_id: int, oid: int | tuple[int, int, int], index: int, page: bytes | None) -> int:
         """TMEM_PUT_PAGE: 1 stored, or a negative errno. `page` None is a frame that can't be read."""
         tmem = self._tmem
-        if type(page) is not bytes:
-            page = None if page is None else bytes(page)
-        if page is not None and len(page) != tmem.page_bytes and tmem.page_bytes:
-            raise ValueError(f"a page has {PAGE_SIZE} bytes, not {len(page)}")
-        if not 0 <= index <= MAX_INDEX:
+        if type(page) is not bytes or (len(page) != PAGE_SIZE and tmem.page_bytes):
+            page = _as_page(page, tmem.page_bytes)
+        if index >> 32:
             raise ValueError(f"index {index} does not fit in 32 bits")
         if type(oid) is not int:
             oid = _as_oid(oid)
-        pool = self._pools[pool_id] if 0 <= pool_id < MAX_POOLS_PER_DOMAIN else None
+        pool = None if pool_id >> 4 else self._pools[pool_id]
         if pool is None:
             entered = self._enter(pool_id)
             if isinstance(entered, int):
@@ -155,7 +152,7 @@ class Guest:
         if tmem.heap.avail < tmem.scarce_below and not self._make_room():
             rc = -ENOMEM
         else:
-            rc = ops.put(tmem, pool, oid, index, page)
+            rc = put(tmem, pool, oid, index, page)
         if rc < 0:
             tmem.errored_tmem_ops += 1
         return rc
@@ -171,13 +168,13 @@ class Guest:
         """TMEM_GET_PAGE: (1, page), (0, None) for a miss, or (negative errno, None)."""
         if type(oid) is not int:
             oid = _as_oid(oid)
-        pool = self._pools[pool_id] if 0 <= pool_id < MAX_POOLS_PER_DOMAIN else None
+        pool = None if pool_id >> 4 else self._pools[pool_id]
         if pool is None:
             return self.get_to(pool_id, oid, index, True)
         tmem = self._tmem
         tmem.total_tmem_ops += 1
         tmem.current = self.domain
-        result = ops.get(tmem, pool, oid, index, True)
+        result = get(tmem, pool, oid, index, True)
         if result[0] < 0:
             tmem.errored_tmem_ops += 1
         return result
@@ -191,7 +188,7 @@ class Guest:
         pool = self._enter(pool_id)
         if isinstance(pool, int):
             return pool, None
-        result = ops.get(self._tmem, pool, oid, index, writable)
+        result = get(self._tmem, pool, oid, index, writable)
         if result[0] < 0:
             self._tmem.errored_tmem_ops += 1
         return result
@@ -200,7 +197,7 @@ class Guest:
         """TMEM_FLUSH_PAGE: 1 whether or not the page was there, or a negative errno."""
         if type(oid) is not int:
             oid = _as_oid(oid)
-        pool = self._pools[pool_id] if 0 <= pool_id < MAX_POOLS_PER_DOMAIN else None
+        pool = None if pool_id >> 4 else self._pools[pool_id]
         tmem = self._tmem
         if pool is None:
             entered = self._enter(pool_id)
@@ -210,7 +207,7 @@ class Guest:
         else:
             tmem.total_tmem_ops += 1
             tmem.current = self.domain
-        rc = ops.flush_page(tmem, pool, oid, index)
+        rc = flush_page(tmem, pool, oid, index)
         if rc < 0:
             tmem.errored_tmem_ops += 1
         return rc
@@ -222,7 +219,7 @@ class Guest:
         pool = self._enter(pool_id)
         if isinstance(pool, int):
             return pool
-        return self._leave(ops.flush_object(self._tmem, pool, oid))
+        return self._leave(flush_object(self._tmem, pool, oid))
 
     # Operations that left the ABI in 4.4.
 
@@ -257,7 +254,7 @@ class Guest:
             return self._leave(-ENOSYS)
         if ensure and not self._make_room():
             return self._leave(-ENOMEM)
-        return self._leave(ops.put(self._tmem, pool, oid, index, page, part))
+        return self._leave(put(self._tmem, pool, oid, index, page, part))
 
     def read(
         self, pool_id: int, oid: int | tuple[int, int, int], index: int, part: Part, writable: bool = True
@@ -270,7 +267,7 @@ class Guest:
             return pool, None, None
         if self._tmem.release.client_info_abi:
             return self._leave(-ENOSYS), None, None
-        result = ops.read(self._tmem, pool, oid, index, part, writable)
+        result = read(self._tmem, pool, oid, index, part, writable)
         self._leave(result[0])
         return result
 
@@ -289,6 +286,17 @@ def _as_oid(oid: object) -> int:
         if all(0 <= word < 1 << 64 for word in words):
             return oid_from_words(*words)
     raise ValueError(f"{oid!r} is no object id: use an integer below 2**192 or three words of 64 bits")
+
+
+def _as_page(page: object, page_bytes: int) -> bytes | None:
+    """A page, or whatever can be copied to one, as immutable bytes; None is passed on. Raises ValueError."""
+    if page is None:
+        return None
+    if not isinstance(page, (bytes, bytearray, memoryview)):
+        raise ValueError(f"a page is bytes, not {type(page).__name__}")
+    if page_bytes and len(page) != page_bytes:
+        raise ValueError(f"a page has {page_bytes} bytes, not {len(page)}")
+    return bytes(page)
 
 
 def check_oid(oid: int) -> None:

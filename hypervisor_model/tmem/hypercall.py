@@ -202,7 +202,8 @@ def _control(tmem: Tmem, caller: Domain, argument: bytes | bytearray, buffers: B
     if subop == TMEMC_FLUSH:
         return control.flush(tmem, cli_id, arg1)
     if subop == TMEMC_LIST:
-        return _list(tmem, cli_id, buffers, address, arg1, arg2, client)
+        # QUIRK tmemc_list: a bool_t of 4.3 is a char, so that 256 asks for the short form.
+        return _list(tmem, cli_id, buffers, address, arg1, arg2 if tmem.documented else arg2 & 0xFF, client)
     if subop in (TMEMC_SET_WEIGHT, TMEMC_SET_CAP, TMEMC_SET_COMPRESS):
         return control.set_var(tmem, cli_id, subop, arg1)
     if subop == TMEMC_QUERY_FREEABLE_MB:

@@ -110,8 +110,12 @@ def flush_pool(tmem: Tmem, pool: Pool, client: Client) -> None:
     if pool.client.live_migrating:
         # QUIRK pool_flush: a pool can't be destroyed during a live save. Its client has lost it all the same.
         tmem.lost_pools += 1
+        if not pool.persistent:
+            tmem.past_good_eph_puts += pool.good_puts - pool.dup_puts_replaced
         return
     destroy_objects_of(tmem, pool, None)
+    if not pool.persistent:
+        tmem.past_good_eph_puts += pool.good_puts - pool.dup_puts_replaced
     if pool.pool_id < MAX_POOLS_PER_DOMAIN and pool.client.pools[pool.pool_id] is pool:
         pool.client.pools[pool.pool_id] = None
 

@@ -50,16 +50,14 @@ def free_bytes(block: Block, pool: Pool) -> None:
 
 def page_alloc(tmem: Tmem, pool: Pool) -> bool:
     """A frame for a page's data, owned by the pool's domain if it is persistent (C: tmem_page_alloc)."""
-    if pool.persistent:
-        got = tmem.heap.alloc_page_for(pool.client.domain)
-    else:
-        got = tmem.heap.alloc_page()
+    if not pool.persistent:
+        got = tmem.heap.alloc_data_page()
+    elif got := tmem.heap.alloc_page_for(pool.client.domain):
+        tmem.persistent_frames += 1
     if not got:
         tmem.alloc_page_failed += 1
         return False
-    tmem.page_count += 1
-    if tmem.page_count > tmem.page_count_max:
-        tmem.page_count_max = tmem.page_count
+    tmem.page_count_max = max(tmem.page_count_max, tmem.page_count)
     return True
 
 
@@ -67,9 +65,9 @@ def page_free(tmem: Tmem, pool: Pool) -> None:
     """C: tmem_page_free."""
     if pool.persistent:
         tmem.heap.free_page_of(pool.client.domain)
+        tmem.persistent_frames -= 1
     else:
-        tmem.heap.free_page()
-    tmem.page_count -= 1
+        tmem.heap.data_pages -= 1
 
 
 class EphemeralPages:
@@ -81,10 +79,10 @@ class EphemeralPages:
         self._tmem = tmem
 
     def get(self) -> object | None:
-        return self if self._tmem.heap.alloc_page() else None
+        return self if self._tmem.heap.alloc_mempool_page() else None
 
     def put(self, page: object) -> None:
-        self._tmem.heap.free_page()
+        self._tmem.heap.free_mempool_page()
 
 
 class PersistentPages:

@@ -28,13 +28,12 @@ _WORD: Final = (1 << 64) - 1
 class Obj(RadixTree[Pgp]):
     """The tree of an object's pages, counted. `last_client` is kept for shared pools only."""
 
-    __slots__ = ("block", "last_client", "oid", "pgp_count", "pool")
+    __slots__ = ("block", "last_client", "oid", "pool")
 
     def __init__(self, pool: Pool, oid: int) -> None:
         super().__init__()
         self.pool = pool
         self.oid = oid
-        self.pgp_count = 0
         self.last_client = NO_CLIENT
         self.block = Block()
 

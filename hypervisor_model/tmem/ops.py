@@ -38,7 +38,12 @@ if TYPE_CHECKING:
     from hypervisor_model.tmem.pool import Pool
     from hypervisor_model.tmem.state import Tmem
 
+MAX_SPARE_PGPS: Final = 1 << 16
+"""Freed descriptors kept for the next puts, so that they need not be made anew (8 MiB of them)."""
+NO_INDEX: Final = 0xFFFFFFFF
 _POOR: Final = 0
+_NO_CONTENT: Final = 2
+"""QUIRK do_tmem_put: no memory for the content of a deduplicated page: the page goes, and the result is still 1."""
 _MISS: Final[tuple[int, bytes | None]] = (0, None)
 _EMPTY: Final[tuple[int, bytes | None]] = (-EEMPTY, None)
 
@@ -64,6 +69,20 @@ class Part:
         return not self.length or (
             self.tmem_offset + self.length <= PAGE_SIZE and self.pfn_offset + self.length <= PAGE_SIZE
         )
+
+
+class Restored(Part):
+    """A part that comes from a buffer (RESTORE_PUT_PAGE).
+
+    `over` is what a plain copy over a page that is there takes in its place: the caller's frame 0, and which part of
+    it (None: all). QUIRK do_tmem_dup_put: it has no buffer to hand on.
+    """
+
+    __slots__ = ("over",)
+
+    def __init__(self, part: Part, over: tuple[bytes | None, Part | None]) -> None:
+        super().__init__(part.tmem_offset, part.pfn_offset, part.length)
+        self.over = over
 
 
 NEW_PAGE: Final = Part(0, 0, 0)
@@ -125,9 +144,6 @@ def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: 
     The hottest path of the model. The allocations and lists of the plain case are written out in it.
     """
     client = pool.client
-    pool.puts += 1
-    is_new = False
-    leaf = None
     obj = pool.objs.get(oid)
     if obj is not None:
         leaf = obj.leaves.get(index >> 6)
@@ -138,26 +154,25 @@ def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: 
         if found is not None:
             return _dup_put(tmem, found, obj, pool, page, part)
         if client.frozen:
-            pool.no_mem_puts += 1
-            return -EFROZEN
+            return _refuse_frozen(tmem, pool, True)
+        is_new = False
     else:
         if client.frozen:
-            # QUIRK do_tmem_put: 4.12 counts this refusal only for an object that is there already.
-            if not tmem.release.client_info_abi:
-                pool.no_mem_puts += 1
-            return -EFROZEN
+            return _refuse_frozen(tmem, pool, False)
         obj = obj_new(tmem, pool, oid)
         if obj is None:
+            pool.failed_puts += 1
             return -ENOMEM
         is_new = True
+        leaf = None
     tmem.held_obj = obj
-    pgp = Pgp()
+    spare = tmem.spare_pgps
+    pgp = spare.pop() if spare else Pgp()
     if tmem.exact and not pool.mempool.place(pgp, tmem.pgp_bytes):
         tmem.alloc_failed += 1
         return _give_up(tmem, obj, pool, is_new, -ENOMEM)
     pgp.obj = obj
     pgp.index = index
-    pgp.data = None
     pgp.size = 0
     pgp.store = None
     count = tmem.pgp_count + 1
@@ -168,48 +183,34 @@ def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: 
     pool.pgp_count = count
     if count > pool.pgp_count_max:
         pool.pgp_count_max = count
+    persistent = pool.persistent
+    if persistent:
+        tmem.persistent_pgps += 1
+    else:
+        tmem.in_flight = 1
     if leaf is not None:
         leaf.items[index & 63] = pgp
         leaf.count += 1
     elif not obj.insert(index, pgp):
+        pgp.index = NO_INDEX  # C: it gets its index once it is in its object
+        pgp.data = None
         _drop_unlisted(tmem, pgp, pool)
         return _give_up(tmem, obj, pool, is_new, -ENOMEM)
-    obj.pgp_count += 1
-    rc = _POOR
-    if client.compress and (part is None or part.length):
-        rc = _put_compressed(tmem, pgp, pool, page)
-        if rc < 0:
-            if rc == -ENOMEM:
-                client.compress_nomem += 1
-            else:
-                tmem.failed_copies += 1
-            return _take_back(tmem, pgp, obj, pool, is_new, rc)
-        if rc == _POOR:
-            client.compress_poor += 1
-    if rc == _POOR:
-        if pool.persistent or not tmem.heap.tmem_list_pages:
-            if not page_alloc(tmem, pool):
-                return _take_back(tmem, pgp, obj, pool, is_new, -ENOMEM)
-        else:
-            heap = tmem.heap
-            heap.tmem_list_pages -= 1
-            heap.freeable_page_count += 1
-            count = tmem.page_count + 1
-            tmem.page_count = count
-            if count > tmem.page_count_max:
-                tmem.page_count_max = count
-        if page is None or part is not None:
-            content = -EFAULT if part is None else _copy_from_client(page, part)
-            if isinstance(content, int):
-                pgp.data = ZERO_PAGE  # the frame is there and has to be freed
-                tmem.failed_copies += 1
-                return _take_back(tmem, pgp, obj, pool, is_new, content)
-            page = content
+    heap = tmem.heap
+    count = heap.data_pages
+    if page is not None and part is None and count < heap.data_limit and not (client.compress or persistent):
         pgp.data = page
-        if tmem.dedup and not pool.persistent and not associate(tmem, pgp, 0, 0):
-            # QUIRK do_tmem_put: the page goes, and the result is still the copy's success.
-            return _take_back(tmem, pgp, obj, pool, is_new, -ENOMEM if tmem.documented else 1)
-    if pool.persistent:
+        count += 1
+        heap.data_pages = count
+        if count + tmem.persistent_frames > tmem.page_count_max:
+            tmem.page_count_max = count + tmem.persistent_frames
+        if tmem.dedup and not associate(tmem, pgp, 0, 0):
+            return _take_back(tmem, pgp, obj, pool, is_new, -ENOMEM if tmem.documented else _NO_CONTENT)
+    else:
+        rc = _fill(tmem, pgp, pool, page, part)
+        if rc != 1:
+            return _take_back(tmem, pgp, obj, pool, is_new, rc)
+    if persistent:
         head = pool.persistent_head
         client.succ_pers_puts += 1
     else:
@@ -219,8 +220,8 @@ def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: 
         pgp.global_next = head
         last.global_next = pgp
         head.global_prev = pgp
-        count = tmem.eph_count + 1
-        tmem.eph_count = count
+        tmem.in_flight = 0
+        count = tmem.pgp_count - tmem.persistent_pgps
         if count > tmem.eph_count_max:
             tmem.eph_count_max = count
         head = client.ephemeral_head
@@ -228,7 +229,6 @@ def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: 
         client.eph_count = count
         if count > client.eph_count_max:
             client.eph_count_max = count
-        tmem.tot_good_eph_puts += 1
     last = head.list_prev
     pgp.list_prev = last
     pgp.list_next = head
@@ -241,12 +241,56 @@ def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: 
     return 1
 
 
+def _fill(tmem: Tmem, pgp: Pgp, pool: Pool, page: bytes | None, part: Part | None) -> int:
+    """Give a new descriptor its data: 1, or what the put answers instead."""
+    pgp.data = None
+    client = pool.client
+    if client.compress and (part is None or part.length):
+        rc = _put_compressed(tmem, pgp, pool, page)
+        if rc == -ENOMEM:
+            client.compress_nomem += 1
+        elif rc < 0:
+            tmem.failed_copies += 1
+        if rc != _POOR:
+            return rc
+        client.compress_poor += 1
+    if not page_alloc(tmem, pool):
+        return -ENOMEM
+    rc = _copy(tmem, pgp, page, part)
+    if rc == 1 and tmem.dedup and not pool.persistent and not associate(tmem, pgp, 0, 0):
+        rc = -ENOMEM if tmem.documented else _NO_CONTENT
+    return rc
+
+
+def _copy(tmem: Tmem, pgp: Pgp, page: bytes | None, part: Part | None) -> int:
+    """Fill the frame that was allocated for `pgp`: 1, or -EFAULT, -EINVAL with the frame left to be freed."""
+    content = page if part is None else _copy_from_client(page, part)
+    if content is None:
+        content = -EFAULT
+    if isinstance(content, int):
+        pgp.data = ZERO_PAGE
+        tmem.failed_copies += 1
+        return content
+    pgp.data = content
+    return 1
+
+
+def _refuse_frozen(tmem: Tmem, pool: Pool, found: bool) -> int:
+    """No new page goes into a frozen pool.
+
+    QUIRK do_tmem_put: 4.12 counts that in `px` only for an object that is there already.
+    """
+    pool.failed_puts += 1
+    if found or not tmem.release.client_info_abi:
+        pool.no_mem_puts += 1
+    return -EFROZEN
+
+
 def _take_back(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, is_new: bool, rc: int) -> int:
     """Undo a put whose page is in its object and on no list yet (C: delete_and_free, del_pgp_from_obj)."""
     obj.delete(pgp.index)
-    obj.pgp_count -= 1
     _drop_unlisted(tmem, pgp, pool)
-    return _give_up(tmem, obj, pool, is_new, rc)
+    return _give_up(tmem, obj, pool, is_new, 1 if rc == _NO_CONTENT else rc)
 
 
 def _drop_unlisted(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
@@ -254,6 +298,7 @@ def _drop_unlisted(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
 
     QUIRK pgp_delist: during a live save 4.3 reports it as invalidated all the same; 4.12 forgets its descriptor.
     """
+    tmem.in_flight = 0
     if pool.persistent and pool.client.live_migrating:
         if tmem.documented:
             pool.client.live_migrating = False
@@ -266,11 +311,12 @@ def _drop_unlisted(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
 
 
 def _give_up(tmem: Tmem, obj: Obj, pool: Pool, is_new: bool, rc: int) -> int:
-    """The end of every put that failed on an unlocked-in object (C: free, unlock_obj)."""
+    """The end of every put that failed with its object at hand (C: free, unlock_obj)."""
     tmem.held_obj = None
     if is_new:
         obj_free(tmem, obj)
     pool.no_mem_puts += 1
+    pool.failed_puts += 1
     return rc
 
 
@@ -294,6 +340,8 @@ def _dup_put(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, page: bytes | None, par
         if not page_alloc(tmem, pool):
             return _flush_dup(tmem, pgp, obj, pool, -ENOSPC)
         pgp.size = 0
+        if isinstance(part, Restored):
+            page, part = part.over
         if part is None:
             content: bytes | int = -EFAULT if page is None else page
         else:
@@ -318,11 +366,11 @@ def _dup_put(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, page: bytes | None, par
 def _flush_dup(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, rc: int) -> int:
     tmem.held_obj = None
     obj.delete(pgp.index)
-    obj.pgp_count -= 1
     pgp_delete(tmem, pgp)  # it may have no data any more
-    if obj.pgp_count == 0:
+    if not obj.has_more_than(0):
         obj_free(tmem, obj)
     pool.dup_puts_flushed += 1
+    pool.failed_puts += 1
     return rc
 
 
@@ -334,9 +382,9 @@ def get(tmem: Tmem, pool: Pool, oid: int, index: int, writable: bool) -> tuple[i
     """
     if not pool.pgp_count:
         return _EMPTY
-    pool.gets += 1
     obj = pool.objs.get(oid)
     if obj is None:
+        pool.missed_gets += 1
         return _MISS
     leaf = obj.leaves.get(index >> 6)
     if leaf is not None:
@@ -344,8 +392,10 @@ def get(tmem: Tmem, pool: Pool, oid: int, index: int, writable: bool) -> tuple[i
     else:
         pgp = obj.single if index == 0 else None
     if pgp is None:
+        pool.missed_gets += 1
         return _MISS
     if not writable:
+        pool.missed_gets += 1
         tmem.failed_copies += 1
         return -EFAULT, None
     page = pgp.data
@@ -363,40 +413,39 @@ def get(tmem: Tmem, pool: Pool, oid: int, index: int, writable: bool) -> tuple[i
     if leaf is not None and leaf.count > 2:
         leaf.items[index & 63] = None
         leaf.count -= 1
+        _drop(tmem, pgp, pool)
     else:
         obj.delete(index)
-    _drop(tmem, pgp, obj, pool)
+        _drop(tmem, pgp, pool)
+        if not obj.has_more_than(0):
+            obj_free(tmem, obj)
     return 1, page
 
 
-def _drop(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool) -> None:
-    """Free a page that has left the tree of its object, and the object with its last page."""
+def _drop(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
+    """Free a page that has left the tree of its object (C: pgp_delete)."""
     if pool.persistent or pgp.store is not None:
         pgp_delete(tmem, pgp)
-    else:
-        # pgp_delete of an ephemeral page in a frame, written out.
-        pool.client.eph_count -= 1
-        tmem.eph_count -= 1
-        before = pgp.global_prev
-        behind = pgp.global_next
-        before.global_next = behind
-        behind.global_prev = before
-        before = pgp.list_prev
-        behind = pgp.list_next
-        before.list_next = behind
-        behind.list_prev = before
-        heap = tmem.heap
-        heap.tmem_list_pages += 1
-        heap.freeable_page_count -= 1
-        tmem.page_count -= 1
-        tmem.pgp_count -= 1
-        pool.pgp_count -= 1
-        if tmem.exact:
-            pool.mempool.release(pgp)
-    count = obj.pgp_count - 1
-    obj.pgp_count = count
-    if not count:
-        obj_free(tmem, obj)
+        return
+    # What pgp_delete does with an ephemeral page in a frame, written out.
+    pool.client.eph_count -= 1
+    before = pgp.global_prev
+    behind = pgp.global_next
+    before.global_next = behind
+    behind.global_prev = before
+    before = pgp.list_prev
+    behind = pgp.list_next
+    before.list_next = behind
+    behind.list_prev = before
+    tmem.heap.data_pages -= 1
+    tmem.pgp_count -= 1
+    pool.pgp_count -= 1
+    if tmem.exact:
+        pool.mempool.release(pgp)
+    pgp.data = None
+    spare = tmem.spare_pgps
+    if len(spare) < MAX_SPARE_PGPS:
+        spare.append(pgp)
 
 
 def read(
@@ -413,7 +462,7 @@ def read(
     if pgp is None or pgp.store is not None:
         return *get(tmem, pool, oid, index, writable), None
     if not part.in_range or (writable and not part.fits):
-        pool.gets += 1
+        pool.missed_gets += 1
         tmem.failed_copies += 1
         return -EINVAL, None, None
     return *get(tmem, pool, oid, index, writable), part
@@ -421,21 +470,38 @@ def read(
 
 def flush_page(tmem: Tmem, pool: Pool, oid: int, index: int) -> int:
     """Drop a page if it is there (C: do_tmem_flush_page): 1, or -EFROZEN from a frozen client."""
-    pool.flushs += 1
     obj = pool.objs.get(oid)
-    if obj is not None:
-        pgp = obj.delete(index)
-        if pgp is not None:
-            _drop(tmem, pgp, obj, pool)
-            pool.flushs_found += 1
+    if obj is None:
+        pool.flushs_missed += 1
+    else:
+        leaf = obj.leaves.get(index >> 6)
+        if leaf is not None and leaf.count > 2:
+            pgp = leaf.items[index & 63]
+            if pgp is None:
+                pool.flushs_missed += 1
+            else:
+                leaf.items[index & 63] = None
+                leaf.count -= 1
+                _drop(tmem, pgp, pool)
+                pool.flushs_found += 1
+        else:
+            pgp = obj.delete(index)
+            if pgp is None:
+                pool.flushs_missed += 1
+            else:
+                _drop(tmem, pgp, pool)
+                if not obj.has_more_than(0):
+                    obj_free(tmem, obj)
+                pool.flushs_found += 1
     return 1 if not pool.client.frozen else _frozen_flush(tmem)
 
 
 def flush_object(tmem: Tmem, pool: Pool, oid: int) -> int:
     """Drop all pages of an object (C: do_tmem_flush_object): 1, or -EFROZEN from a frozen client."""
-    pool.flush_objs += 1
     obj = pool.objs.get(oid)
-    if obj is not None:
+    if obj is None:
+        pool.flush_objs_missed += 1
+    else:
         obj_destroy(tmem, obj)
         pool.flush_objs_found += 1
     return 1 if not pool.client.frozen else _frozen_flush(tmem)
@@ -450,7 +516,6 @@ def obj_destroy(tmem: Tmem, obj: Obj) -> None:
     """Free an object with its pages, in order of index (C: obj_destroy with pgp_destroy)."""
 
     def destroy_page(pgp: Pgp) -> None:
-        obj.pgp_count -= 1
         pgp_delete(tmem, pgp)
 
     obj.destroy(destroy_page)

@@ -103,8 +103,10 @@ def pgp_free(tmem: Tmem, pgp: Pgp) -> None:
         free_data(tmem, pgp, pool)
     tmem.pgp_count -= 1
     pool.pgp_count -= 1
-    if pool.persistent and pool.client.live_migrating:
-        return  # the descriptor stays, as the handle of an invalidated page
+    if pool.persistent:
+        tmem.persistent_pgps -= 1
+        if pool.client.live_migrating:
+            return  # the descriptor stays, as the handle of an invalidated page
     if tmem.exact:
         free(tmem, pgp, pool)
 
@@ -130,7 +132,6 @@ def delist(tmem: Tmem, pgp: Pgp) -> None:
     client = pool.client
     if not pool.persistent:
         client.eph_count -= 1
-        tmem.eph_count -= 1
         unlist_ephemeral(pgp)
         return
     if client.live_migrating:

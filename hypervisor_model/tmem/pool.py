@@ -35,15 +35,16 @@ class Pool:
         "cur_pgp",
         "dup_puts_flushed",
         "dup_puts_replaced",
-        "flush_objs",
+        "failed_puts",
         "flush_objs_found",
-        "flushs",
+        "flush_objs_missed",
         "flushs_found",
+        "flushs_missed",
         "found_gets",
-        "gets",
         "good_puts",
         "is_dying",
         "mempool",
+        "missed_gets",
         "no_mem_puts",
         "obj_count",
         "obj_count_max",
@@ -55,7 +56,6 @@ class Pool:
         "pgp_count",
         "pgp_count_max",
         "pool_id",
-        "puts",
         "shared",
         "sharers",
         "tmem",
@@ -87,8 +87,28 @@ class Pool:
         self.pgp_count = self.pgp_count_max = 0
         self.obj_count = self.obj_count_max = 0
         self.objnode_count = self.objnode_count_max = 0
-        self.puts = self.good_puts = self.no_mem_puts = 0
+        self.good_puts = self.failed_puts = self.no_mem_puts = 0
         self.dup_puts_flushed = self.dup_puts_replaced = 0
-        self.gets = self.found_gets = 0
-        self.flushs = self.flushs_found = 0
-        self.flush_objs = self.flush_objs_found = 0
+        self.found_gets = self.missed_gets = 0
+        self.flushs_found = self.flushs_missed = 0
+        self.flush_objs_found = self.flush_objs_missed = 0
+
+    @property
+    def puts(self) -> int:
+        """All that were tried."""
+        return self.good_puts + self.failed_puts
+
+    @property
+    def gets(self) -> int:
+        """All that were tried, except on an empty pool."""
+        return self.found_gets + self.missed_gets
+
+    @property
+    def flushs(self) -> int:
+        """Flushes of a page, found or not."""
+        return self.flushs_found + self.flushs_missed
+
+    @property
+    def flush_objs(self) -> int:
+        """Flushes of an object, found or not."""
+        return self.flush_objs_found + self.flush_objs_missed

@@ -24,7 +24,7 @@ from hypervisor_model.public.tmem import (
 from hypervisor_model.public.xen import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, EPERM, PAGE_SIZE
 from hypervisor_model.tmem import ops
 from hypervisor_model.tmem.client import Client, client_create, client_of
-from hypervisor_model.tmem.ops import NO_PLAIN_COPY, Part
+from hypervisor_model.tmem.ops import NO_PLAIN_COPY, Part, Restored
 from hypervisor_model.tmem.page import free_invalidated
 from hypervisor_model.tmem.pool import Pool
 
@@ -133,7 +133,7 @@ def save_get_next_page(
     pgp = cursor.list_next
     pool.cur_pgp = pgp
     if pgp is head:
-        pool.gets += 1
+        pool.missed_gets += 1
         return 0
     written = buffers.write(address, _handle(pool_id, pgp.obj.oid, pgp.index))
     if not written and tmem.release.client_info_abi:
@@ -143,12 +143,13 @@ def save_get_next_page(
 
 def _hand_out(tmem: Tmem, pool: Pool, pgp: Pgp, buffers: Buffers, address: int) -> int:
     """do_tmem_get of a page that is there, into a buffer."""
-    pool.gets += 1
     if tmem.release.client_info_abi and pgp.store is None and not tmem.documented:
         # QUIRK tmem_copy_to_client: since 4.6 an uncompressed page can't be copied to a buffer.
+        pool.missed_gets += 1
         tmem.failed_copies += 1
         return -EINVAL
     if pgp.data is None or not buffers.write(address, pgp.data):
+        pool.missed_gets += 1
         tmem.failed_copies += 1
         return -EFAULT
     pool.found_gets += 1
@@ -189,15 +190,23 @@ def restore_put_page(
     if pool is None or client is None:
         return -EPERM
     page = buffers.read(address, PAGE_SIZE)
+    frame_zero = None if tmem.current is None else tmem.current.memory.read_frame(0)
+    if not address and not tmem.documented:
+        page = frame_zero  # QUIRK tmem_copy_from_client: without a buffer it takes the frame of the put, which is 0
     if tmem.release.client_info_abi:
         if length != PAGE_SIZE:
             return -EINVAL
+        if tmem.documented or not address:
+            return ops.put(tmem, pool, oid, index, page)
         # QUIRK tmem_copy_from_client: since 4.6 a page can come from a buffer only if it is compressed.
-        return ops.put(tmem, pool, oid, index, page, None if tmem.documented else NO_PLAIN_COPY)
+        return ops.put(tmem, pool, oid, index, page, Restored(NO_PLAIN_COPY, (frame_zero, None)))
     if page is None and not client.compress and length < PAGE_SIZE:
         start = buffers.read(address, length)
         page = None if start is None else start + bytes(PAGE_SIZE - length)
-    return ops.put(tmem, pool, oid, index, page, Part(0, 0, length))
+    part = Part(0, 0, length)
+    if tmem.documented:
+        return ops.put(tmem, pool, oid, index, page, part)
+    return ops.put(tmem, pool, oid, index, page, Restored(part, (frame_zero, part)))
 
 
 def restore_flush_page(tmem: Tmem, client: Client | None, pool_id: int, oid: int, index: int) -> int:

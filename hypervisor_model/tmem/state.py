@@ -19,7 +19,7 @@ from hypervisor_model.tmem.content import NO_TREE, Contents
 from hypervisor_model.tmem.cycles import CycleCounters
 from hypervisor_model.tmem.memory import ephemeral_pool
 from hypervisor_model.tmem.obj import Obj
-from hypervisor_model.tmem.page import empty_list
+from hypervisor_model.tmem.page import Pgp, empty_list
 from hypervisor_model.tmem.pool import Pool
 
 
@@ -39,7 +39,6 @@ class Tmem:
         "deduped_puts",
         "documented",
         "domains",
-        "eph_count",
         "eph_count_max",
         "ephemeral_head",
         "errored_tmem_ops",
@@ -53,6 +52,7 @@ class Tmem:
         "held_obj",
         "held_pool",
         "held_tree",
+        "in_flight",
         "initialized",
         "lost_pools",
         "low_on_memory",
@@ -63,12 +63,14 @@ class Tmem:
         "obj_count_max",
         "options",
         "page_bytes",
-        "page_count",
         "page_count_max",
+        "past_good_eph_puts",
         "pcd_count",
         "pcd_count_max",
         "pcd_tot_csize",
         "pcd_tot_tze_size",
+        "persistent_frames",
+        "persistent_pgps",
         "pgp_bytes",
         "pgp_count",
         "pgp_count_max",
@@ -79,8 +81,8 @@ class Tmem:
         "rtree_node_count_max",
         "scarce_below",
         "shared_pools",
+        "spare_pgps",
         "strict_privilege",
-        "tot_good_eph_puts",
         "total_flush_pool",
         "total_tmem_ops",
     )
@@ -123,11 +125,13 @@ class Tmem:
         self.held_obj: Obj | None = None
         self.held_pool: Pool | None = None
         self.held_tree = NO_TREE
+        self.in_flight = 0  # ephemeral pages counted in `pgp_count` and on no list yet
         # Clients and pools.
         self.clients: list[Client] = []
         self.shared_pools: list[Pool | None] = [None] * MAX_GLOBAL_SHARED_POOLS
         self.global_shared_auth = False
         self.client_weight_total = 0
+        self.spare_pgps: list[Pgp] = []
         self.freeze_key = False
         self.lost_pools = 0  # destroyed during a live save, hence unreachable and never freed
         self.ephemeral_head = empty_list()
@@ -144,13 +148,33 @@ class Tmem:
         self.relinq_attempts = 0  # Ra
         self.max_evicts_per_relinq = 0  # Rx
         self.total_flush_pool = 0  # Fp
-        self.eph_count = self.eph_count_max = 0  # Ec, Em
+        self.eph_count_max = 0  # Em
         self.obj_count = self.obj_count_max = 0  # Oc, Om
         self.rtree_node_count = self.rtree_node_count_max = 0  # Nc, Nm
         self.pgp_count = self.pgp_count_max = 0  # Pc, Pm
-        self.page_count = self.page_count_max = 0  # Fc, Fm
+        self.page_count_max = 0  # Fm
         self.pcd_count = self.pcd_count_max = 0  # Sc, Sm
-        self.tot_good_eph_puts = 0  # Ep
+        self.past_good_eph_puts = 0  # of Ep, those into pools that are gone
+        self.persistent_pgps = 0  # of Pc
+        self.persistent_frames = 0  # of Fc
         self.deduped_puts = 0  # Gd
         self.pcd_tot_tze_size = 0  # Zt, bytes
         self.pcd_tot_csize = 0  # Gz, bytes
+
+    @property
+    def eph_count(self) -> int:
+        """Pages on the global list: Ec."""
+        return self.pgp_count - self.persistent_pgps - self.in_flight
+
+    @property
+    def page_count(self) -> int:
+        """Page frames that hold data: Fc."""
+        return self.heap.data_pages + self.persistent_frames
+
+    @property
+    def tot_good_eph_puts(self) -> int:
+        """Puts of new pages into ephemeral pools: Ep."""
+        pools = {id(pool): pool for client in self.clients for pool in client.pools if pool is not None}
+        return self.past_good_eph_puts + sum(
+            pool.good_puts - pool.dup_puts_replaced for pool in pools.values() if not pool.persistent
+        )

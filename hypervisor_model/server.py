@@ -68,6 +68,11 @@ def changes_nothing(call: wire.Call) -> bool:
     return False
 
 
+def may_connect(uid: int, own_uid: int) -> bool:
+    """Is a client of user `uid` let in by a host of user `own_uid`?"""
+    return uid in (own_uid, 0)
+
+
 class ModelHost:
     """The process's state besides the model itself. `serve` returns when it was told to stop."""
 
@@ -142,7 +147,7 @@ class ModelHost:
             client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         )
         refusal = None
-        if uid not in (os.geteuid(), 0):
+        if not may_connect(uid, os.geteuid()):
             refusal = wire.error_answer(wire.ERROR_NOT_PERMITTED, "this model host belongs to another user")
         elif len(self._connections) >= MAX_CLIENTS:
             refusal = wire.error_answer(wire.ERROR_REFUSED, f"{MAX_CLIENTS} clients are connected already")

@@ -78,6 +78,7 @@ class GraphWriter:
         self._numbers: dict[int, int] = {}
         self._pending: dict[type, list[Any]] = {}
         self._small: dict[type, _Small] = {}
+        self._taken_apart: dict[type, bool] = {}
         self._attributes: dict[type, list[tuple[str, Callable[[Any], Any]]]] = {}
         self._kept: list[Any] = []  # objects made on the way, whose ids must stay theirs
 
@@ -201,6 +202,12 @@ class GraphWriter:
                 found.append(None if value is None else number(value) if known is None else known)
             return {"refs": found}
         return {"mixed": [self._encode(value, where) for value in values]}
+
+    def _is_taken_apart(self, cls: type) -> bool:
+        known = self._taken_apart.get(cls)
+        if known is None:
+            known = self._taken_apart[cls] = cls in CONTAINERS or is_own(cls)
+        return known
 
     def _names_any(self, values: list[Any]) -> bool:
         return not self._names.keys().isdisjoint(map(id, values))

@@ -27,6 +27,8 @@ from hypervisor_model.scenario.driver import no_complaint
 from hypervisor_model.scenario.load import HostSpec
 from hypervisor_model.tmem.page import Pgp
 
+LINKS = 5_000  # five times as many as calls may be nested
+
 
 def there_and_back(root: Any, externals: dict[str, object] | None = None) -> Any:
     externals = externals or {}
@@ -59,7 +61,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(VALUES))
 def test_plain_data_comes_back_equal_and_of_its_types(value: list[Any]) -> None:
     back = there_and_back(value)
@@ -89,9 +91,9 @@ def test_what_was_not_set_is_not_set() -> None:
     assert not hasattr(back[1], "obj")
 
 
-def test_a_list_of_a_hundred_thousand_links_needs_no_stack() -> None:
+def test_a_list_of_many_links_needs_no_stack() -> None:
     first = here = Pgp.__new__(Pgp)
-    for index in range(100_000):
+    for index in range(LINKS):
         following = Pgp.__new__(Pgp)
         here.index, here.list_next = index, following
         here = following
@@ -102,7 +104,7 @@ def test_a_list_of_a_hundred_thousand_links_needs_no_stack() -> None:
     while node.index >= 0:
         assert node.index == count
         node, count = node.list_next, count + 1
-    assert (count, node.list_next) == (100_000, back)
+    assert (count, node.list_next) == (LINKS, back)
 
 
 def test_generators_of_random_numbers_go_on_where_they_were() -> None:

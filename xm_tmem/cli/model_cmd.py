@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -18,6 +18,7 @@ from xm_tmem.errors import EXIT_INTERRUPTED, BadInput, Failed, TmemError, Unreac
 from xm_tmem.render.sections import Fact
 
 if TYPE_CHECKING:
+    from hypervisor_model.scenario.load import Scenario
     from hypervisor_model.scenario.runner import Runner
 
 T = TypeVar("T")
@@ -241,12 +242,11 @@ def _wants_bar(session: Session) -> bool:
 
 def _fact(name: str, text: str) -> Fact:
     """A field of a host's status: numbers as such."""
-    value: Any = text
-    if text.isdigit():
-        value = int(text)
-    elif name.endswith("_s"):
-        value = float(text)
-    return Fact(name, "count" if isinstance(value, int) else "text", "", value)
+    if text.isdecimal():
+        return Fact(name, "count", "", int(text))
+    if name.endswith("_s"):
+        return Fact(name, "seconds", "", float(text))
+    return Fact(name, "text", "", text)
 
 
 def _factor(text: str) -> float:
@@ -267,7 +267,7 @@ def _default_scenario() -> str:
     return DEFAULT_SCENARIO
 
 
-def _load(scenario: str) -> Any:
+def _load(scenario: str) -> Scenario:
     from hypervisor_model.scenario.errors import ScenarioError
     from hypervisor_model.scenario.load import load_file
 

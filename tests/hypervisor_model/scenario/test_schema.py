@@ -86,7 +86,7 @@ DOCUMENT = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(DOCUMENT)
 def test_validator_and_jsonschema_agree(document: Any) -> None:
     if not passes(document) and ORACLE.is_valid(document):

@@ -45,10 +45,22 @@ def test_every_command_has_examples_that_parse(command: Command) -> None:
     assert command.examples
     for line, meaning in command.examples:
         assert meaning
-        for part in re.split(r"[|>]|&&", line):
-            words = shlex.split(part)
+        for words in commands_of(line):
             if words[:1] == ["xm"]:
                 parse(words[1:])
+
+
+def commands_of(line: str) -> list[list[str]]:
+    """The words of each command in a shell line with pipes and redirections."""
+    commands: list[list[str]] = [[]]
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;>")
+    lexer.whitespace_split = True
+    for word in lexer:
+        if set(word) <= set("|&;>"):
+            commands.append([])
+        else:
+            commands[-1].append(word)
+    return commands
 
 
 def parse(words: list[str]) -> None:

@@ -27,9 +27,26 @@ def main() -> None:
 
         # Start-up makes many objects and no garbage: collecting it would only be time lost.
         gc.set_threshold(100_000, 20, 20)
+        _put_off("inspect")
         from xm_tmem.cli.run import run
 
         _end(run(arguments))
+
+
+def _put_off(name: str) -> None:
+    """Let the import of a module of the standard library wait until something of it is used.
+
+    click imports inspect, a fifth of its own start-up, and a command that shows no help never uses it. (The lazy
+    loader of importlib.util does not wait: the import statement itself looks at the module's __spec__.)
+    """
+
+    class Later(type(sys)):  # type: ignore[misc]  # the type of modules, without importing `types`
+        def __getattr__(self, attribute: str) -> object:
+            if sys.modules.get(name) is self:
+                del sys.modules[name]
+            return getattr(__import__(name), attribute)
+
+    sys.modules.setdefault(name, Later(name))
 
 
 def _keep_standard_descriptors() -> None:

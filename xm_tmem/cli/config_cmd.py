@@ -10,7 +10,7 @@ import click
 
 from xm_tmem.cli.grid import Heading, show_rows
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb
+from xm_tmem.cli.verb import Verb, option
 from xm_tmem.errors import BadInput, Failed
 from xm_tmem.settings import SETTINGS, Setting, Settings, user_config_file
 
@@ -46,8 +46,8 @@ def config() -> None:
         ("xm config init --stdout", "print it instead"),
     ],
 )
-@click.option("--force", is_flag=True, help="Overwrite a file that is there.")
-@click.option("--stdout", "to_stdout", is_flag=True, help="Print the file instead of writing it.")
+@option("--force", is_flag=True, help="Overwrite a file that is there.")
+@option("--stdout", "to_stdout", is_flag=True, help="Print the file instead of writing it.")
 @click.pass_obj
 def init(session: Session, force: bool, to_stdout: bool) -> None:
     """Write a config file with every setting and what it is for."""

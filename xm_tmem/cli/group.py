@@ -6,10 +6,11 @@ from __future__ import annotations
 import click
 
 from xm_tmem.cli.commands import COMMANDS, SECTIONS
-from xm_tmem.cli.verb import add_options, changing_options, common_options
+from xm_tmem.cli.output import write
+from xm_tmem.cli.verb import QuickParsing, add_options, changing_options, common_options, option
 
 
-class XmGroup(click.Group):
+class XmGroup(QuickParsing, click.Group):
     """A click group whose commands are imported one at a time, when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -64,7 +65,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, wanted: b
     if wanted:
         from xm_tmem.version import VERSION
 
-        click.echo(f"xm {VERSION}")
+        write(f"xm {VERSION}\n")
         context.exit()
 
 
@@ -73,7 +74,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, wanted: b
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Any unique prefix of a command will do. `xm COMMAND --help` has examples; docs/guide.md tells the rest.",
 )
-@click.option(
+@option(
     "-V",
     "--version",
     is_flag=True,

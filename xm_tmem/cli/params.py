@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from xm_tmem.cli.verb import option
 from xm_tmem.units import kb_from_bytes, parse_size
 
 if TYPE_CHECKING:
@@ -80,14 +81,12 @@ SIZE_KB = Converted("size", size_kb)
 def domains_argument(function: F) -> F:
     """The positional form of xm and xl: `[-a|--all] [DOMAIN...]`."""
     function = click.argument("domains", metavar="[DOMAIN]...", nargs=-1)(function)
-    return click.option("-a", "--all", "all_domains", is_flag=True, help="All domains that use tmem.")(
-        function
-    )
+    return option("-a", "--all", "all_domains", is_flag=True, help="All domains that use tmem.")(function)
 
 
 def wait_option(function: F) -> F:
     """`--wait SECONDS`: a domain that was just started has no tmem client before its guest's first call."""
-    return click.option(
+    return option(
         "--wait",
         "wait_s",
         metavar="SECONDS",

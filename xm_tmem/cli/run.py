@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 
 import click
@@ -22,9 +21,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> in
         with xm.make_context("xm", list(arguments), obj=session) as context:
             xm.invoke(context)
     except click.exceptions.Exit as ended:
-        if ended.exit_code or sys.stdout is not None:
-            return ended.exit_code
-        session.report("cannot write: standard output is closed", "Failed", 1)  # click writes help to nowhere
+        return ended.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         write_error(error.format_message() + "\n")
         return BadInput.exit_status

@@ -12,7 +12,7 @@ from xm_tmem.backends.interface import Backend
 from xm_tmem.cli.params import DURATION
 from xm_tmem.cli.results import checked_format, show
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb
+from xm_tmem.cli.verb import Verb, option
 from xm_tmem.errors import BadInput, CheckFailed, NoSuchDomain
 from xm_tmem.ids import DomainId
 from xm_tmem.operations.apply import Wish, apply, compare, read_wishes
@@ -31,8 +31,8 @@ from xm_tmem.settings import MAX_CONFIG_BYTES, parse_yaml
         ("xm tmem-apply --watch 10s domains.yaml", "and again whenever a domain comes back with a new id"),
     ],
 )
-@click.option("--diff", is_flag=True, help="Show what differs and change nothing.")
-@click.option("--watch", "watch_s", metavar="SECONDS", type=DURATION, help="Stay, and look again so often.")
+@option("--diff", is_flag=True, help="Show what differs and change nothing.")
+@option("--watch", "watch_s", metavar="SECONDS", type=DURATION, help="Stay, and look again so often.")
 @click.argument("file", type=click.File("rb"))
 @click.pass_obj
 def tmem_apply(session: Session, diff: bool, watch_s: float | None, file: BinaryIO) -> None:

@@ -9,7 +9,7 @@ from xm_tmem.cli.grid import Heading, show_rows
 from xm_tmem.cli.params import SIZE_KB
 from xm_tmem.cli.results import checked_format
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb
+from xm_tmem.cli.verb import Verb, option
 from xm_tmem.operations import lifecycle
 
 HEADINGS = (
@@ -29,7 +29,7 @@ HEADINGS = (
         ("xm -N tmem-flush 1GiB", "say how much there would be"),
     ],
 )
-@click.option(
+@option(
     "-a",
     "--all",
     "all_domains",

@@ -12,7 +12,7 @@ from xm_tmem.cli.choice import Choice, choice
 from xm_tmem.cli.params import DURATION, domains_argument, wait_option
 from xm_tmem.cli.results import change, checked_format, show
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb
+from xm_tmem.cli.verb import Verb, option
 from xm_tmem.operations import lifecycle
 from xm_tmem.operations.hosts import Answer
 
@@ -31,9 +31,7 @@ from xm_tmem.operations.hosts import Answer
     ],
 )
 @domains_argument
-@click.option(
-    "--for", "duration_s", metavar="DURATION", type=DURATION, help="Thaw again after 90s, 10m or 2h."
-)
+@option("--for", "duration_s", metavar="DURATION", type=DURATION, help="Thaw again after 90s, 10m or 2h.")
 @wait_option
 @click.pass_obj
 def tmem_freeze(

@@ -13,7 +13,7 @@ from xm_tmem.backends.interface import Backend
 from xm_tmem.cli.output import complain, is_terminal
 from xm_tmem.cli.params import DURATION, NUMBER
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb, word
+from xm_tmem.cli.verb import Verb, option, word
 from xm_tmem.errors import BadInput
 from xm_tmem.listing.report import Report
 from xm_tmem.listing.select import Selection, selection
@@ -62,26 +62,24 @@ class ListVerb(Verb):
     ],
 )
 @click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
-@click.option("-l", "--long", "use_long", is_flag=True, help="Every counter, not only the usual columns.")
-@click.option(
-    "-a", "--all", "all_domains", is_flag=True, help="All domains that use tmem, as without DOMAIN."
-)
-@click.option("--by-client", is_flag=True, help="One row for each domain instead of one for each pool.")
-@click.option("--sort", metavar="KEY", help="Order by columns: pages,domain; -pages turns it round.")
-@click.option(
+@option("-l", "--long", "use_long", is_flag=True, help="Every counter, not only the usual columns.")
+@option("-a", "--all", "all_domains", is_flag=True, help="All domains that use tmem, as without DOMAIN.")
+@option("--by-client", is_flag=True, help="One row for each domain instead of one for each pool.")
+@option("--sort", metavar="KEY", help="Order by columns: pages,domain; -pages turns it round.")
+@option(
     "--filter",
     "where",
     metavar="EXPR",
     help="Only rows that pass: frozen, weight>10, name~web.",
 )
-@click.option("--columns", metavar="LIST", help="Columns: a,b instead of the usual ones; +a,b besides them.")
-@click.option("--units", type=word(UNITS), help="How amounts of memory are shown.")
-@click.option("--no-headings", is_flag=True, help="Leave titles and headings out.")
-@click.option("--legend", is_flag=True, help="Say what the columns mean, below.")
-@click.option(
+@option("--columns", metavar="LIST", help="Columns: a,b instead of the usual ones; +a,b besides them.")
+@option("--units", type=word(UNITS), help="How amounts of memory are shown.")
+@option("--no-headings", is_flag=True, help="Leave titles and headings out.")
+@option("--legend", is_flag=True, help="Say what the columns mean, below.")
+@option(
     "--watch", "watch_s", metavar="[SECONDS]", type=DURATION, help="List again and again, every 2 seconds."
 )
-@click.option("--count", metavar="N", type=NUMBER, help="With --watch: stop after so many listings.")
+@option("--count", metavar="N", type=NUMBER, help="With --watch: stop after so many listings.")
 @click.pass_obj
 def tmem_list(
     session: Session,

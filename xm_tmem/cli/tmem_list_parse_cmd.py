@@ -10,7 +10,7 @@ from typing import BinaryIO
 import click
 
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb
+from xm_tmem.cli.verb import Verb, option
 from xm_tmem.errors import BadInput
 from xm_tmem.listing.compat import reformat
 from xm_tmem.listing.report import read_report
@@ -31,7 +31,7 @@ MAX_BYTES = 1 << 28
         ("xm tmem-list-parse -o json saved.txt", "a saved listing of any release, for a program"),
     ],
 )
-@click.option("--compat", is_flag=True, help="Print what xen-tmem-list-parse prints, its mistakes included.")
+@option("--compat", is_flag=True, help="Print what xen-tmem-list-parse prints, its mistakes included.")
 @click.argument("file", type=click.File("rb"), default="-")
 @click.pass_obj
 def tmem_list_parse(session: Session, compat: bool, file: BinaryIO) -> None:

@@ -9,7 +9,7 @@ from xm_tmem.cli.choice import choice
 from xm_tmem.cli.params import NUMBER, SWITCH, domains_argument, number, switch
 from xm_tmem.cli.results import change
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb
+from xm_tmem.cli.verb import Verb, option
 from xm_tmem.operations.tuning import Wanted
 from xm_tmem.operations.tuning import change as change_settings
 
@@ -25,9 +25,9 @@ from xm_tmem.operations.tuning import change as change_settings
     ],
 )
 @domains_argument
-@click.option("-w", "weight", metavar="N", type=NUMBER, help="Weight, from 0 on.")
-@click.option("-c", "cap", metavar="N", type=NUMBER, help="Cap; until Xen 4.7, and never enforced by any.")
-@click.option("-p", "compress", metavar="0|1", type=SWITCH, help="Compression off or on.")
+@option("-w", "weight", metavar="N", type=NUMBER, help="Weight, from 0 on.")
+@option("-c", "cap", metavar="N", type=NUMBER, help="Cap; until Xen 4.7, and never enforced by any.")
+@option("-p", "compress", metavar="0|1", type=SWITCH, help="Compression off or on.")
 @click.pass_obj
 def tmem_set(
     session: Session,

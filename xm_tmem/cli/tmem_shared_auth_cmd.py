@@ -9,7 +9,7 @@ from xm_tmem.cli.choice import choice
 from xm_tmem.cli.params import SWITCH, domains_argument
 from xm_tmem.cli.results import change
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb, word
+from xm_tmem.cli.verb import Verb, option, word
 from xm_tmem.ids import SharedUuid
 from xm_tmem.operations.sharing import authorise
 from xm_tmem.settings import UUID_ORDERS
@@ -28,13 +28,11 @@ from xm_tmem.settings import UUID_ORDERS
     ],
 )
 @domains_argument
-@click.option("-u", "--uuid", required=True, metavar="UUID", help="The shared pool.")
-@click.option("-A", "--auth", metavar="0|1", type=SWITCH, help="1 allows, 0 denies.")
-@click.option("--allow", is_flag=True, help="The same as -A 1.")
-@click.option("--deny", is_flag=True, help="The same as -A 0.")
-@click.option(
-    "--uuid-order", type=word(UUID_ORDERS), help="How UUID is written: as libxc or as Linux has it."
-)
+@option("-u", "--uuid", required=True, metavar="UUID", help="The shared pool.")
+@option("-A", "--auth", metavar="0|1", type=SWITCH, help="1 allows, 0 denies.")
+@option("--allow", is_flag=True, help="The same as -A 1.")
+@option("--deny", is_flag=True, help="The same as -A 0.")
+@option("--uuid-order", type=word(UUID_ORDERS), help="How UUID is written: as libxc or as Linux has it.")
 @click.pass_obj
 def tmem_shared_auth(
     session: Session,

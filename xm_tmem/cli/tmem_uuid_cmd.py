@@ -7,7 +7,7 @@ import click
 
 from xm_tmem.cli.grid import show_facts
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb, word
+from xm_tmem.cli.verb import Verb, option, word
 from xm_tmem.ids import SharedUuid
 from xm_tmem.render.sections import Fact
 from xm_tmem.settings import UUID_ORDERS
@@ -22,7 +22,7 @@ from xm_tmem.settings import UUID_ORDERS
         ("xm tmem-uuid --order xen 01234567-89ab-cdef-0123-456789abcdef", "a uuid as it was given to xl"),
     ],
 )
-@click.option(
+@option(
     "--order", type=word(UUID_ORDERS), default="linux", help="Who wrote UUID: linux (a guest) or xen (xl)."
 )
 @click.argument("uuid")

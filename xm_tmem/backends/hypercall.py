@@ -63,6 +63,11 @@ class HypercallBackend:
         return self._transport
 
     @property
+    def directories(self) -> Sequence[DomainDirectory]:
+        """Who is asked for names, besides the transport."""
+        return self._directories
+
+    @property
     def release(self) -> Release:
         """The host's row of the table. Raises Unsupported for a release that is not in it."""
         return self._identify()[0]

@@ -21,6 +21,9 @@ _UUID_LENGTH = 36
 class DomainDirectory(Protocol):
     """A source of names, uuids and states of running domains."""
 
+    problem: str | None
+    """Why the last question was not answered."""
+
     def domains(self) -> list[DomainInfo]:
         """What is known of each, by id; [] where nobody answers. Raises nothing: names are a convenience."""
 

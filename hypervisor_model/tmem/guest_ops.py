@@ -174,10 +174,7 @@ class Guest:
         tmem = self._tmem
         tmem.total_tmem_ops += 1
         tmem.current = self.domain
-        result = get(tmem, pool, oid, index, True)
-        if result[0] < 0:
-            tmem.errored_tmem_ops += 1
-        return result
+        return get(tmem, pool, oid, index, True)
 
     def get_to(
         self, pool_id: int, oid: int | tuple[int, int, int], index: int, writable: bool
@@ -188,10 +185,7 @@ class Guest:
         pool = self._enter(pool_id)
         if isinstance(pool, int):
             return pool, None
-        result = get(self._tmem, pool, oid, index, writable)
-        if result[0] < 0:
-            self._tmem.errored_tmem_ops += 1
-        return result
+        return get(self._tmem, pool, oid, index, writable)
 
     def flush_page(self, pool_id: int, oid: int | tuple[int, int, int], index: int) -> int:
         """TMEM_FLUSH_PAGE: 1 whether or not the page was there, or a negative errno."""
@@ -267,9 +261,7 @@ class Guest:
             return pool, None, None
         if self._tmem.release.client_info_abi:
             return self._leave(-ENOSYS), None, None
-        result = read(self._tmem, pool, oid, index, part, writable)
-        self._leave(result[0])
-        return result
+        return read(self._tmem, pool, oid, index, part, writable)
 
     def other(self, pool_id: int) -> int:
         """A command that tmem does not know, or TMEM_XCHG: 0 in 4.3, -ENOSYS in 4.12, once its pool is found."""

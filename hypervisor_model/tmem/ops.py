@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from hypervisor_model.tmem.pool import Pool
     from hypervisor_model.tmem.state import Tmem
 
-MAX_SPARE_PGPS: Final = 1 << 16
-"""Freed descriptors kept for the next puts, so that they need not be made anew (8 MiB of them)."""
 NO_INDEX: Final = 0xFFFFFFFF
 _POOR: Final = 0
 _NO_CONTENT: Final = 2
@@ -375,12 +373,13 @@ def _flush_dup(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, rc: int) -> int:
 
 
 def get(tmem: Tmem, pool: Pool, oid: int, index: int, writable: bool) -> tuple[int, bytes | None]:
-    """Get a page (C: do_tmem_get): (1, page), (0, None) for a miss, or (-errno, None).
+    """Get a page (C: do_tmem_get): (1, page), (0, None) for a miss, or (-errno, None), which is counted.
 
     From a private ephemeral pool the page goes to the guest for good. `writable`: can it be copied there? If not
     the page stays where it was (in C such a page leaves its object and stays on the lists, which ends in a crash).
     """
     if not pool.pgp_count:
+        tmem.errored_tmem_ops += 1
         return _EMPTY
     obj = pool.objs.get(oid)
     if obj is None:
@@ -397,6 +396,7 @@ def get(tmem: Tmem, pool: Pool, oid: int, index: int, writable: bool) -> tuple[i
     if not writable:
         pool.missed_gets += 1
         tmem.failed_copies += 1
+        tmem.errored_tmem_ops += 1
         return -EFAULT, None
     page = pgp.data
     pool.found_gets += 1
@@ -443,9 +443,7 @@ def _drop(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
     if tmem.exact:
         pool.mempool.release(pgp)
     pgp.data = None
-    spare = tmem.spare_pgps
-    if len(spare) < MAX_SPARE_PGPS:
-        spare.append(pgp)
+    tmem.spare_pgps.append(pgp)
 
 
 def read(
@@ -464,6 +462,7 @@ def read(
     if not part.in_range or (writable and not part.fits):
         pool.missed_gets += 1
         tmem.failed_copies += 1
+        tmem.errored_tmem_ops += 1
         return -EINVAL, None, None
     return *get(tmem, pool, oid, index, writable), part
 

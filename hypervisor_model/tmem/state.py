@@ -131,7 +131,7 @@ class Tmem:
         self.shared_pools: list[Pool | None] = [None] * MAX_GLOBAL_SHARED_POOLS
         self.global_shared_auth = False
         self.client_weight_total = 0
-        self.spare_pgps: list[Pgp] = []
+        self.spare_pgps: list[Pgp] = []  # freed descriptors, for the next puts: making one costs more
         self.freeze_key = False
         self.lost_pools = 0  # destroyed during a live save, hence unreachable and never freed
         self.ephemeral_head = empty_list()

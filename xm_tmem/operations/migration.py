@@ -19,9 +19,9 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 from xm_tmem.backends.interface import Backend, PoolInfo, SavedPage
 from xm_tmem.errors import Failed
 from xm_tmem.ids import DomainId
-from xm_tmem.operations.interrupts import endings_interrupt
 from xm_tmem.operations.restoring import INTO_NEW, Restoration, Restored, RestoreOptions, restoration
 from xm_tmem.operations.saving import STILL, SaveOptions, refuse, saved_items, survey
+from xm_tmem.operations.stopping import stoppable
 from xm_tmem.streams.items import End, Head, Item, LostPage, StreamFormat
 from xm_tmem.streams.reader import open_writer, read_stream, rewindable
 from xm_tmem.streams.source import Source
@@ -101,8 +101,8 @@ def save(
     heads: list[Head] = []
     pools: list[PoolInfo] = []
     lost = 0
-    with endings_interrupt(), closing(saved_items(backend, client, options)) as items:
-        for item in _paced(items, survey(backend, client).pages, pace):
+    with stoppable() as check, closing(saved_items(backend, client, options)) as items:
+        for item in _paced(items, survey(backend, client).pages, pace, check):
             writer.write(item)
             if isinstance(item, Head):
                 heads.append(item)
@@ -129,14 +129,14 @@ def restore(
 
     Raises BadInput for a broken stream; Failed, with what was undone, when the target does not take it.
     """
-    with endings_interrupt(), rewindable(file) as stream:
+    with stoppable() as check, rewindable(file) as stream:
         start = stream.tell()
-        head, pools, end = _outline(read_stream(Source(stream, name)))
+        head, pools, end = _outline(read_stream(Source(stream, name)), check)
         _refuse_incomplete(end, name, options)
         stream.seek(start)
         with restoration(backend, client, options) as making:
             making.check(head, pools)
-            return _fill(making, read_stream(Source(stream, name)), end.pages, pace)
+            return _fill(making, read_stream(Source(stream, name)), end.pages, pace, check)
 
 
 def migrate(
@@ -153,7 +153,7 @@ def migrate(
 
     Raises what `save` and `restore` raise; the target is undone, and the source as it was, on every way out.
     """
-    with endings_interrupt():
+    with stoppable() as check:
         found = survey(source, client)
         refuse(found, client, options)
         restore_options = RestoreOptions(into_existing=into_existing, partial=options.partial)
@@ -170,23 +170,26 @@ def migrate(
             closing(saved_items(source, client, options)) as items,
         ):
             making.check(Head(StreamFormat.CONTAINER, found.client), found.pools)
-            return _fill(making, keep_end(items), found.pages, pace), ends[0]
+            return _fill(making, keep_end(items), found.pages, pace, check), ends[0]
 
 
-def _fill(making: Restoration, items: Iterator[Item], total: int, pace: Pace) -> Restored:
+def _fill(
+    making: Restoration, items: Iterator[Item], total: int, pace: Pace, check: Callable[[], None]
+) -> Restored:
     """Give all items to the target and verify it. The last item is held while it is verified."""
-    for item in _paced(items, total, pace):
+    for item in _paced(items, total, pace, check):
         making.take(item)
         if isinstance(item, End):
             return making.finish()
     raise AssertionError("a stream ends with End")
 
 
-def _paced(items: Iterator[Item], total: int, pace: Pace) -> Iterator[Item]:
-    """The items, no faster than wanted, with reports of the pages that went by."""
+def _paced(items: Iterator[Item], total: int, pace: Pace, check: Callable[[], None]) -> Iterator[Item]:
+    """The items, no faster than wanted, with reports of the pages that went by; `check` may stop it between two."""
     throttle = Throttle(pace.limit_bytes)
     done = 0
     for item in items:
+        check()
         yield item
         if isinstance(item, SavedPage):
             throttle.spend(PAGE_BYTES)
@@ -196,11 +199,12 @@ def _paced(items: Iterator[Item], total: int, pace: Pace) -> Iterator[Item]:
     pace.progress(done, done)
 
 
-def _outline(items: Iterator[Item]) -> tuple[Head, list[PoolInfo], End]:
+def _outline(items: Iterator[Item], check: Callable[[], None]) -> tuple[Head, list[PoolInfo], End]:
     """Head, pools and end of a whole stream. Raises BadInput if it is not whole."""
     heads: list[Head] = []
     pools: list[PoolInfo] = []
     for item in items:
+        check()
         if isinstance(item, Head):
             heads.append(item)
         elif isinstance(item, PoolInfo):

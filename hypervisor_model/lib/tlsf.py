@@ -53,6 +53,11 @@ _SEARCH_LIST: Final = [_list_of(_rounded(u * UNIT_BYTES)) for u in range(PAGE_UN
 _INSERT_LIST: Final = [_list_of(u * UNIT_BYTES) for u in range(PAGE_UNITS)]
 
 
+def units_of(size_bytes: int) -> int:
+    """The payload units that a request is rounded up to; 1 at least."""
+    return (size_bytes + UNIT_BYTES - 1) // UNIT_BYTES or 1
+
+
 class Block:
     """A block in use: `units` of 16 bytes besides its header, between its neighbours in the page."""
 
@@ -89,6 +94,7 @@ class TlsfPool:
     """
 
     __slots__ = (
+        "_ceiling",
         "_first_level",
         "_get_page",
         "_heads",
@@ -97,7 +103,6 @@ class TlsfPool:
         "_put_page",
         "_second_level",
         "pages",
-        "used_units",
     )
 
     def __init__(self, get_page: Callable[[], object | None], put_page: Callable[[object], None]) -> None:
@@ -105,15 +110,25 @@ class TlsfPool:
         self._put_page = put_page
         self._primed = False  # C: init_region != NULL; stays set when that page has gone back
         self._open: FreeBlock | None = None
+        self._ceiling = -1  # no list beyond this number has a block; there may be none on it either
         self._first_level = 0
         self._second_level = [0] * _LEVELS
         self._heads: list[FreeBlock | None] = [None] * (_LEVELS * _LISTS_PER_LEVEL)
-        self.used_units = 0
         self.pages = 0
 
     @property
+    def used_units(self) -> int:
+        """Blocks in use with their headers, and one for each page's end. O(free blocks)."""
+        free_units = 0 if self._open is None else self._open.units + 1
+        for free in self._heads:
+            while free is not None:
+                free_units += free.units + 1
+                free = free.list_next
+        return self.pages * PAGE_UNITS - free_units
+
+    @property
     def used_bytes(self) -> int:
-        """Blocks in use with their headers, and 16 bytes for each page (C: xmem_pool_get_used_size)."""
+        """The same in bytes (C: xmem_pool_get_used_size)."""
         return self.used_units * UNIT_BYTES
 
     @property
@@ -121,11 +136,11 @@ class TlsfPool:
         """Pages held and the control structure (C: xmem_pool_get_total_size)."""
         return CONTROL_BYTES + self.pages * PAGE_UNITS * UNIT_BYTES
 
-    def place(self, block: Block, size_bytes: int) -> bool:
-        """Find room for `block` (C: xmem_pool_alloc). False: no room, and no page to be had."""
-        units = (size_bytes + 15) >> 4 or 1
+    def place(self, block: Block, units: int) -> bool:
+        """Find room for `block` of so many units (C: xmem_pool_alloc). False: no room, and no page to be had."""
         free = self._open
-        if free is None or self._first_level or _INSERT_LIST[free.units] < _SEARCH_LIST[units]:
+        wanted = _SEARCH_LIST[units]
+        if free is None or self._ceiling >= wanted or _INSERT_LIST[free.units] < wanted:
             free = self._find(units)
             if free is None:
                 return False
@@ -146,23 +161,21 @@ class TlsfPool:
             behind.before = block
             self._open = None
         block.units = units
-        self.used_units += units + 1
         return True
 
     def release(self, block: Block) -> None:
         """Free `block`, merged with free neighbours; an empty page goes back (C: xmem_pool_free)."""
         units = block.units
-        self.used_units -= units + 1
         before = block.before
         behind = block.behind
         free: FreeBlock
-        if isinstance(before, FreeBlock):
+        if type(before) is FreeBlock:
             free = before
             if free is not self._open:
                 self._unlink(free)
                 self._open_up(free)
             units += free.units + 1
-            if isinstance(behind, FreeBlock):
+            if type(behind) is FreeBlock:
                 if behind is self._open:
                     self._open = None
                 else:
@@ -171,7 +184,7 @@ class TlsfPool:
                 behind = behind.behind
                 self._open_up(free)
             before = free.before
-        elif isinstance(behind, FreeBlock):
+        elif type(behind) is FreeBlock:
             free = behind
             if free is not self._open:
                 self._unlink(free)
@@ -190,10 +203,9 @@ class TlsfPool:
         free.units = units
         free.behind = behind
         behind.before = free
-        if before is None and isinstance(behind, PageEnd):
+        if before is None and type(behind) is PageEnd:
             self._open = None
             self.pages -= 1
-            self.used_units -= 1
             self._put_page(behind.page)
 
     def _find(self, units: int) -> FreeBlock | None:
@@ -211,6 +223,8 @@ class TlsfPool:
             if number < wanted:
                 number = _NO_LIST
             listed = self._lowest_list(wanted)
+            if listed == _NO_LIST and self._ceiling >= wanted:
+                self._ceiling = wanted - 1
             if listed < number:
                 free = self._heads[listed]
                 assert free is not None
@@ -249,7 +263,6 @@ class TlsfPool:
         free.behind = end
         end.before = free
         self._open_up(free)
-        self.used_units += 1
         self.pages += 1
 
     def _open_up(self, free: FreeBlock) -> None:
@@ -269,6 +282,8 @@ class TlsfPool:
             self._second_level[level] |= 1 << (number & 31)
             self._first_level |= 1 << level
         self._heads[number] = former
+        if number > self._ceiling:
+            self._ceiling = number
 
     def _unlink(self, free: FreeBlock) -> None:
         """Take `free` off its list (C: EXTRACT_BLOCK)."""

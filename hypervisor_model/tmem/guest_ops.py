@@ -131,7 +131,13 @@ class Guest:
 
     # Pages.
 
-    def put(self, pool_id: int, oid: int | tuple[int, int, int], index: int, page: bytes | None) -> int:
+    def put(
+        self,
+        pool_id: int,
+        oid: int | tuple[int, int, int],
+        index: int,
+        page: bytes | bytearray | memoryview | None,
+    ) -> int:
         """TMEM_PUT_PAGE: 1 stored, or a negative errno. `page` None is a frame that can't be read."""
         tmem = self._tmem
         if type(page) is not bytes or (len(page) != PAGE_SIZE and tmem.page_bytes):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hypervisor_model.host.domain import Domain
-from hypervisor_model.lib.tlsf import Block, TlsfPool
+from hypervisor_model.lib.tlsf import Block, TlsfPool, units_of
 
 if TYPE_CHECKING:
     from hypervisor_model.tmem.pool import Pool
@@ -22,7 +22,7 @@ def malloc(tmem: Tmem, block: Block, size_bytes: int, pool: Pool | None) -> bool
     if not tmem.exact:
         return True
     mempool = tmem.mempool if pool is None else pool.mempool
-    if mempool.place(block, size_bytes):
+    if mempool.place(block, units_of(size_bytes)):
         return True
     tmem.alloc_failed += 1
     return False
@@ -37,7 +37,7 @@ def free(tmem: Tmem, block: Block, pool: Pool | None) -> None:
 def malloc_bytes(tmem: Tmem, size_bytes: int, pool: Pool) -> Block | None:
     """Room for compressed or trimmed data; None without memory. Counts a failure."""
     block = Block()
-    if pool.mempool.place(block, size_bytes):
+    if pool.mempool.place(block, units_of(size_bytes)):
         return block
     tmem.alloc_failed += 1
     return None

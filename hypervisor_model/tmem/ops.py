@@ -166,7 +166,7 @@ def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: 
     tmem.held_obj = obj
     spare = tmem.spare_pgps
     pgp = spare.pop() if spare else Pgp()
-    if tmem.exact and not pool.mempool.place(pgp, tmem.pgp_bytes):
+    if tmem.exact and not pool.mempool.place(pgp, tmem.pgp_units):
         tmem.alloc_failed += 1
         return _give_up(tmem, obj, pool, is_new, -ENOMEM)
     pgp.obj = obj

@@ -11,7 +11,7 @@ from hypervisor_model.host.compress import Codec
 from hypervisor_model.host.domain import Domain
 from hypervisor_model.host.heap import PAGES_PER_MB, Heap
 from hypervisor_model.host.options import BootOptions
-from hypervisor_model.lib.tlsf import MAX_ALLOC_BYTES
+from hypervisor_model.lib.tlsf import MAX_ALLOC_BYTES, units_of
 from hypervisor_model.public.tmem import MAX_GLOBAL_SHARED_POOLS
 from hypervisor_model.releases import Release
 from hypervisor_model.tmem.client import Client
@@ -71,9 +71,9 @@ class Tmem:
         "pcd_tot_tze_size",
         "persistent_frames",
         "persistent_pgps",
-        "pgp_bytes",
         "pgp_count",
         "pgp_count_max",
+        "pgp_units",
         "release",
         "relinq_attempts",
         "relinq_pgs",
@@ -102,7 +102,7 @@ class Tmem:
         cycles: CycleCounters,
     ) -> None:
         self.release = release
-        self.pgp_bytes = release.pgp_bytes
+        self.pgp_units = units_of(release.pgp_bytes)
         self.options = options
         self.heap = heap
         self.scarce_below = heap.midsize + PAGES_PER_MB  # above it memory can't be short

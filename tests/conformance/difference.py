@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ class Divergence:
 
 def listing_differences(expected: str, got: str) -> list[str]:
     """The counters in which two listings differ, each as `line tag: expected A, got B`."""
-    wanted, found = dict(_counters(expected)), dict(_counters(got))
+    wanted, found = counters(expected), counters(got)
     return [
         f"{line} {tag}: expected {wanted.get((line, tag), 'none')}, got {found.get((line, tag), 'none')}"
         for line, tag in {**wanted, **found}
@@ -49,17 +49,18 @@ def listing_differences(expected: str, got: str) -> list[str]:
 
 def _difference(name: str, expected: Any, got: Any) -> list[str]:
     if name == "out" and isinstance(expected, str) and isinstance(got, str):
-        counters = listing_differences(expected, got) or ["the same counters, laid out otherwise"]
-        return ["    out:", *(f"      {counter}" for counter in counters)]
+        lines = listing_differences(expected, got) or ["the same counters, laid out otherwise"]
+        return ["    out:", *(f"      {line}" for line in lines)]
     return [f"    {name}: expected {_short(expected)}, got {_short(got)}"]
 
 
-def _counters(listing: str) -> Iterator[tuple[tuple[str, str], str]]:
-    """Each `tag:value` of a listing, keyed by the line it stands in and the tag.
+def counters(listing: str) -> dict[tuple[str, str], str]:
+    """Each `tag:value` of a listing, by the line it stands in and the tag.
 
     A line is named by its letter and the ids it begins with; a name met before (Xen garbles the lines of shared
     pools) gets a number too, and so does a tag that occurs more than once in its line.
     """
+    found: dict[tuple[str, str], str] = {}
     names: dict[str, int] = {}
     for line in listing.splitlines():
         letter, _, rest = line.partition("=")
@@ -72,7 +73,8 @@ def _counters(listing: str) -> Iterator[tuple[tuple[str, str], str]]:
         tags: dict[str, int] = {}
         for tag, _, value in fields:
             tags[tag] = tags.get(tag, 0) + 1
-            yield (name, tag if tags[tag] == 1 else f"{tag} #{tags[tag]}"), value
+            found[name, tag if tags[tag] == 1 else f"{tag} #{tags[tag]}"] = value
+    return found
 
 
 def _arguments(operation: Operation) -> str:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from hypervisor_model.public import sysctl, tmem
 from hypervisor_model.public.xen import CLI_ID_ALL, PAGE_SIZE
 from hypervisor_model.releases import release_named
-from tests.conformance.replay import Replayer
+from tests.conformance.replay import Replayer, boot
 from tests.conformance.trace import Header, Operation, write_trace
 
 BOOT_OPTIONS: Final = ("compress", "dedup", "tze", "shared_auth")
@@ -59,7 +59,7 @@ class Generator:
     """Draws operations that make sense in the state reached, and performs each."""
 
     def __init__(self, header: Header, style: str, seed: int) -> None:
-        self._replayer = Replayer(header)
+        self._replayer = Replayer(boot(header))
         self._rng = random.Random(seed)
         self._old_control = not release_named(header.profile).client_info_abi
         self._domains: dict[int, _Domain] = {}

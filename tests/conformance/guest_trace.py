@@ -11,11 +11,12 @@ import json
 import struct
 import sys
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests.conformance.difference import counters
 from tests.conformance.trace import TraceError
 
 FORMAT: Final = "tmem-ops/1"
@@ -23,12 +24,23 @@ LISTINGS_FORMAT: Final = "tmem-ops-listings/1"
 SUFFIX: Final = ".tmemops.gz"
 
 # Values of the field op.
-NEW_POOL, DESTROY_POOL, PUT, GET, FLUSH_PAGE, FLUSH_OBJECT = 1, 2, 4, 5, 6, 7
+NEW_POOL: Final = 1
+DESTROY_POOL: Final = 2
+PUT: Final = 4
+GET: Final = 5
+FLUSH_PAGE: Final = 6
+FLUSH_OBJECT: Final = 7
+OPERATIONS: Final = {
+    NEW_POOL: "new_pool",
+    DESTROY_POOL: "destroy_pool",
+    PUT: "put",
+    GET: "get",
+    FLUSH_PAGE: "flush_page",
+    FLUSH_OBJECT: "flush_object",
+}
 ZERO_PAGE: Final = 1  # in the field flags
 
 _BLOCK_RECORDS: Final = 1 << 16
-
-Block = dict[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -41,24 +53,31 @@ class Snapshot:
 
 
 class GuestTrace:
-    """A recorded run. `blocks` reads it anew, a block at a time."""
+    """A recorded run. `columns` reads it anew, a block at a time. Raises TraceError for a damaged file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name.removesuffix(SUFFIX)
         with self._open() as file:
-            self.header = self._read_header(file)
-        xen = str(self.header.get("xen", ""))
-        self.release = ".".join(xen.split(".")[:2])
+            self._header = self._read_header(file)
+        try:
+            self.release = ".".join(self._header["xen"].split(".")[:2])
+            self.command_line = str(self._header["xen_args"])
+            self.machine_pages = int(self._header["machine_mib"]) << 8
+            self.records = int(self._header["records"])
+            self._kinds = dict(zip(self._header["fields"], self._header["types"], strict=True))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise TraceError(f"{path}: its header is damaged: {error!r}") from None
+        self.compresses = "tmem_compress=1" in self.command_line.split()
         self.snapshots = self._read_snapshots()
+        last = counters(self.snapshots[-1].listing) if self.snapshots else {}
+        self.evicted = int(last.get(("G", "Et"), "0"))
+        self.most_pages = int(last.get(("G", "Pm"), "0"))
+        # Were pages evicted, or puts refused? Xen counts a refused put as an error, a get of an empty pool too.
+        self.short_of_memory = self.evicted > 0 or any(int(last[place]) for place in last if place[1] == "px")
 
-    @property
-    def records(self) -> int:
-        return int(self.header["records"])
-
-    def blocks(self) -> Iterator[Block]:
-        """Columns by field name, for up to 65,536 records at a time. Raises TraceError for a damaged file."""
-        types, fields = self.header["types"], self.header["fields"]
+    def columns(self, *names: str) -> Iterator[list[array[int]]]:
+        """The fields `names` of the records, for up to 65,536 records at a time."""
         try:
             with self._open() as file:
                 file.readline()
@@ -66,9 +85,10 @@ class GuestTrace:
                     (count,) = struct.unpack("<I", head)
                     if not 0 < count <= _BLOCK_RECORDS:
                         raise TraceError(f"{self.path}: a block of {count} records")
-                    yield {name: _column(kind, count, file) for name, kind in zip(fields, types, strict=True)}
-        except (OSError, EOFError, struct.error) as error:
-            raise TraceError(f"{self.path}: {error}") from None
+                    block = {name: _column(kind, count, file) for name, kind in self._kinds.items()}
+                    yield [block[name] for name in names]
+        except (OSError, EOFError, KeyError, struct.error) as error:
+            raise TraceError(f"{self.path}: {error!r}") from None
 
     def _open(self) -> gzip.GzipFile:
         return gzip.open(self.path, "rb")

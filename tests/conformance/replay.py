@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from hypervisor_model.hypervisor import Hypervisor
 from hypervisor_model.public import sysctl, tmem, xen
-from hypervisor_model.releases import release_named
 from tests.conformance.calls import BUFFER_ADDRESS, HYPERCALLS, Saved, call_of
 from tests.conformance.difference import Divergence
 from tests.conformance.pages import page_from_spec
@@ -24,18 +23,20 @@ NO_DOMAIN: Final = (-1, -1, -1)  # what `stat` records of a domain that has gone
 Results = dict[str, Any]
 
 
-class Replayer:
-    """A host booted as a trace's header says, on which operations are performed."""
+def boot(header: Header) -> Hypervisor:
+    """The host that a trace was recorded on. Raises TraceError if the model has none like it."""
+    try:
+        return Hypervisor(release=header.profile, frames=header.host_pages, command_line=header.command_line)
+    except ValueError as error:
+        raise TraceError(str(error)) from None
 
-    def __init__(self, header: Header) -> None:
-        try:
-            release = release_named(header.profile)
-        except ValueError as error:
-            raise TraceError(str(error)) from None
-        self.hypervisor = Hypervisor(
-            release=header.profile, frames=header.host_pages, command_line=header.command_line
-        )
-        self._interface_version = release.sysctl_interface_version
+
+class Replayer:
+    """Performs a trace's operations on a host."""
+
+    def __init__(self, hypervisor: Hypervisor) -> None:
+        self.hypervisor = hypervisor
+        self._interface_version = hypervisor.release.sysctl_interface_version
         self._saved: Saved | None = None
         self._others: dict[str, Callable[[Operation], Results]] = {
             "dom_create": self._create_domain,
@@ -142,7 +143,7 @@ class Outcome:
 def replay(path: Path, *, keep_going: int = 1) -> Outcome:
     """Replay the trace in a file up to its divergence number `keep_going`. Raises TraceError for a damaged file."""
     trace = Trace(path)
-    return compare(path.name, Replayer(trace.header), trace, keep_going=keep_going)
+    return compare(path.name, Replayer(boot(trace.header)), trace, keep_going=keep_going)
 
 
 def compare(

@@ -8,6 +8,7 @@ whoever started it concerns it.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -48,31 +49,44 @@ def start(name: str, scenario: str | None, options: Sequence[str] = (), *, wait_
     log = log_path(name)
     make_private_directory(os.path.dirname(log))
     _turn_log(log)
+    options = [*options] if scenario is None else [*options, "--", os.path.abspath(scenario)]
+    log_end, pid = _spawn(name, options, log, wait_s)
+    if pid is None:
+        raise LaunchError(_last_error(log, log_end) or f"the model host {name} ended at once; see {log}")
+    if ask(name, "status")["pid"] != str(pid):
+        raise LaunchError(f"another process answers for the model host {name}")
+    return pid
+
+
+def _spawn(name: str, options: Sequence[str], log: str, wait_s: float) -> tuple[int, int | None]:
+    """Run a host; where the log ended before, and the process id it said when ready, None if it ended instead."""
+    ready, told = os.pipe()
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     try:
-        log_start = os.fstat(descriptor).st_size
-        command = [sys.executable, "-m", "hypervisor_model.server", "--name", name, *options]
-        process = subprocess.Popen(
-            command if scenario is None else [*command, "--", os.path.abspath(scenario)],
+        log_end = os.fstat(descriptor).st_size
+        command = [sys.executable, "-m", "hypervisor_model.server", "--detach", "--ready-fd", str(told)]
+        subprocess.run(
+            [*command, "--name", name, *options],
             stdin=subprocess.DEVNULL,
             stdout=descriptor,
             stderr=descriptor,
             start_new_session=True,
+            pass_fds=(told,),
             env=_environment(),
+            check=False,
         )
+        os.close(told)
+        told = -1
+        # Its end of the pipe closes when it has said that it is ready, or when it has ended.
+        if not select.select([ready], [], [], wait_s)[0]:
+            raise LaunchError(f"the model host {name} is not ready after {wait_s:.0f} s; see {log}")
+        text = os.read(ready, 32)
+        return log_end, int(text) if text else None
     finally:
         os.close(descriptor)
-    deadline = time.monotonic() + wait_s
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise LaunchError(
-                _last_error(log, log_start) or f"the model host {name} ended at once; see {log}"
-            )
-        if _answers(name, process.pid):
-            return process.pid
-        time.sleep(POLL_S)
-    process.terminate()
-    raise LaunchError(f"the model host {name} did not answer within {wait_s:.0f} s; see {log}")
+        os.close(ready)
+        if told >= 0:
+            os.close(told)
 
 
 def ask(name: str, verb: str, *, timeout_s: float = ANSWER_S, **fields: str) -> dict[str, str]:
@@ -106,14 +120,6 @@ def stop(name: str, *, discard: bool = False) -> None:
         if time.monotonic() >= deadline:
             raise LaunchError(f"the model host {name}, process {pid}, does not end")
         time.sleep(POLL_S)
-
-
-def _answers(name: str, pid: int) -> bool:
-    """Is it this process that answers at the socket?"""
-    try:
-        return ask(name, "status", timeout_s=START_S)["pid"] == str(pid)
-    except LaunchError:
-        return False
 
 
 def _environment() -> Mapping[str, str]:

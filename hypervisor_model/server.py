@@ -88,6 +88,7 @@ class ModelHost:
         self._connections: set[Connection] = set()
         self._waiting: list[tuple[int, Connection]] = []  # for the checkpoint of a number
         self._stopping = False
+        self.checkpointed = False  # was the last checkpoint written, or was it decided to go without?
         self._started = time.monotonic()
         self._anchor = (self._started, runner.time_us)  # when modelled time was what
         self._swept = self._started
@@ -333,7 +334,8 @@ class ModelHost:
         except CheckpointError as error:
             if fields.get("discard") != "1":
                 return wire.error_answer(wire.ERROR_FAILED, f"{error}; not stopped")
-            print(f"stopping without a checkpoint: {error}", file=sys.stderr, flush=True)
+            say(f"stopping without a checkpoint: {error}")
+        self.checkpointed = True
         self.stop()
         return wire.fields_answer(wire.CONTROL, {"stopped": self.name, **self.checkpoints.status()})
 
@@ -358,9 +360,12 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
-def run_host(name: str, *, scenario: str | None, factor: float | None, interval_s: float) -> None:
+def run_host(
+    name: str, *, scenario: str | None, factor: float | None, interval_s: float, ready_fd: int | None = None
+) -> None:
     """Be the model host `name`, with a scenario file or, without one, from its checkpoint; returns when stopped.
 
+    The process id is written to `ready_fd` once clients are answered, and it is closed.
     Raises Held, ScenarioError, CheckpointError, PlaceError, OSError.
     """
     make_private_directory(os.path.dirname(checkpoint_path(name)))
@@ -383,9 +388,14 @@ def run_host(name: str, *, scenario: str | None, factor: float | None, interval_
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: host.stop())
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    if ready_fd is not None:
+        os.write(ready_fd, f"{os.getpid()}\n".encode())
+        os.close(ready_fd)
     say(f"model host {name}: {runner.file}, process {os.getpid()}, {path}")
     try:
         host.serve()
+        if not host.checkpointed:  # it was a signal that stopped it
+            checkpoints.write_last(runner)
     finally:
         os.unlink(path)
         listener.close()
@@ -405,8 +415,12 @@ def main() -> int:
     parser.add_argument("--name", required=True)
     parser.add_argument("--factor", type=float)
     parser.add_argument("--interval", type=float, default=60.0)
+    parser.add_argument("--detach", action="store_true", help="go on in a process that nobody waits for")
+    parser.add_argument("--ready-fd", type=int)
     parser.add_argument("scenario", nargs="?")
     arguments = parser.parse_args()
+    if arguments.detach and os.fork():
+        os._exit(0)
     os.chdir("/")
     os.umask(0o077)
     try:
@@ -415,6 +429,7 @@ def main() -> int:
             scenario=arguments.scenario,
             factor=arguments.factor,
             interval_s=arguments.interval,
+            ready_fd=arguments.ready_fd,
         )
     except Held as error:
         say(f"error: the model host {arguments.name} is running already ({error})")

@@ -7,11 +7,16 @@ from collections.abc import Callable
 from difflib import unified_diff
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import recordings
 
 GOLDEN = Path(__file__).parent / "golden"
+
+# A deadline tells how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("xm-tmem", deadline=None)
+hypothesis.settings.load_profile("xm-tmem")
 
 Golden = Callable[[str, "str | bytes"], None]
 

@@ -26,6 +26,7 @@ from xm_tmem.listing.tags import Record
 U64_MAX = 2**64 - 1
 NO_SAMPLE = 2**31 - 1  # what Xen prints for the fewest cycles when there was no sample
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:,=\n"
+_NOT_SEPARATORS = bytes(byte for byte in range(256) if byte not in b":,\n")
 _RECORD_OF_LINE: dict[str, type[Record]] = {
     "G=": GlobalRecord,
     "C=": ClientRecord,
@@ -43,6 +44,7 @@ def parse_listing(text: bytes) -> Listing:
     unfinished = lines[-1] != ""
     if not unfinished:
         lines.pop()
+    shapes = raw.translate(None, _NOT_SEPARATORS).split(b"\n")  # of each line its colons and commas
     plain = not raw.translate(None, _PLAIN)  # int() takes more than digits: "1_0", "+1", " 1"
 
     found: dict[str, list[Any]] = {head: [] for head in _RECORD_OF_LINE}
@@ -51,14 +53,14 @@ def parse_listing(text: bytes) -> Listing:
     garbled: list[str] = []
     unknown: list[str] = []
     ended = False
-    for line in lines:
+    for line, shape in zip(lines, shapes, strict=False):
         head = line[:2]
         plan = plans.get(head)
-        record = plan.read(line) if plan is not None and plain else None
+        record = plan.read(line, shape) if plan is not None and plain else None
         if record is None and head in found:
             record = _read_carefully(head, line)
-            if record is not None and not record.unknown:
-                plans[head] = _Plan(type(record), line)
+            if record is not None and shape and not record.unknown:
+                plans[head] = _Plan(type(record), line, shape)
         if record is not None and not (found[head] and head in _ONCE):
             found[head].append(record)
         elif head == "S=":
@@ -133,10 +135,10 @@ _CONVERTERS = {**_NOT_DECIMAL, "number": _unsigned_32, "id": _identity}
 class _Plan:
     """How to read a line of plain characters with exactly the keys of one that was read carefully."""
 
-    __slots__ = ("keys", "not_decimal", "order", "record_type")
+    __slots__ = ("keys", "not_decimal", "order", "record_type", "shape")
 
-    def __init__(self, record_type: type[Record], line: str) -> None:
-        self.record_type = record_type
+    def __init__(self, record_type: type[Record], line: str, shape: bytes) -> None:
+        self.record_type, self.shape = record_type, shape
         self.keys = line.replace(":", ",").split(",")[::2]  # the first with the line's type before it: "P=CI"
         at = {key[-2:]: position for position, key in enumerate(self.keys)}
         absent = len(self.keys)  # `read` puts None there, and an empty `unknown` behind it
@@ -147,10 +149,10 @@ class _Plan:
             if tag.key in at and tag.unit in _NOT_DECIMAL
         ]
 
-    def read(self, line: str) -> Record | None:
+    def read(self, line: str, shape: bytes) -> Record | None:
         """The line's record, or None: read it carefully."""
         parts = line.replace(":", ",").split(",")
-        if parts[::2] != self.keys:
+        if parts[::2] != self.keys or shape != self.shape:
             return None
         texts = parts[1::2]
         try:

@@ -78,6 +78,8 @@ def test_products_wrap_at_64_bits() -> None:
     assert f"gets={2**58}/{2**58}({2**58 * 100 % 2**64 // 2**58}%)" in _pool(
         b"gs:" + huge + b",gt:" + huge + b"\n"
     )
+    ratio = 2**58 * 100 % 2**64 // 4096
+    assert b"compression ratio=%d%% (" % ratio in reformat(b"C=CI:1,cb:" + huge + b",cp:1\n")
     assert b"compression ratio=0% (samples=4503599627370496," in reformat(b"C=CI:1,cb:7,cp:%d\n" % 2**52)
 
 

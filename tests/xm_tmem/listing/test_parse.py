@@ -119,6 +119,25 @@ def test_of_a_repeated_key_or_line_the_first_counts() -> None:
     assert listing.unknown == ("G=Tt:3",)
 
 
+def test_a_last_key_without_its_value_is_no_value() -> None:
+    listing = parse_listing(b"P=CI:1,PI:0,ot:5\nP=CI:1,PI:1,ot\n")
+    assert [pool.flush_objs for pool in listing.pools] == [5, None]
+    assert listing.pools[1].unknown == (("ot", ""),)
+
+
+@pytest.mark.parametrize("fields", ["gs,5,gt:7", "gs:5:gt,7", "gs:5:gt:7", "gs:5,gt,7"])
+def test_colons_and_commas_are_not_taken_for_each_other(fields: str) -> None:
+    listing = parse_listing(f"P=CI:1,PI:0,gs:5,gt:7\nP=CI:1,PI:1,{fields}\n".encode())
+    assert listing.pools[1].unknown
+
+
+def test_lines_without_any_value_are_lines() -> None:
+    listing = parse_listing(b"G=\nG=\nT=\nT=\nT\n")
+    assert listing.global_ is not None
+    assert listing.global_.ops is None
+    assert listing.unknown == ("G=", "T=")
+
+
 def test_keys_differ_by_case_and_by_line() -> None:
     listing = parse_listing(b"T=Gn:1,Gt:2,Gx:3,Gm:4,gn:5,gt:6,gx:7,gm:8\nP=CI:1,PI:0,gt:9\n")
     assert listing.perf is not None

@@ -84,6 +84,13 @@ def test_a_shared_pool_is_counted_once_and_its_uuid_kept_back() -> None:
     assert "1122334455667788" not in text
 
 
+def test_a_client_that_joined_twice_is_one_member() -> None:
+    some = read_report(b"S=SI:0,PT:ES,U0:1,U1:2,SC:4,SC:4\nC=CI:4\n", connection="x", timestamp=0.0)
+    assert (
+        sum(1 for name, _ in samples(prometheus.render(some)) if name == "xen_tmem_shared_pool_member") == 1
+    )
+
+
 def test_the_listing_tells_that_it_is_cut() -> None:
     assert samples(prometheus.render(report()))["xen_tmem_listing_truncated", ""] == 0
     assert samples(prometheus.render(report("4.12-cut")))["xen_tmem_listing_truncated", ""] == 1

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests import recordings
@@ -54,7 +54,7 @@ def test_every_recording_holds_to_the_schema(file: Path) -> None:
     SCHEMA.validate(document(read_report(file.read_bytes(), connection="x", timestamp=1e9)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(hostile)
 def test_any_listing_holds_to_the_schema_in_ascii(some: Report) -> None:
     SCHEMA.validate(document(some))
@@ -128,7 +128,8 @@ _VALUES = st.recursive(
 _RECORDS = st.dictionaries(_WORDS, _VALUES, min_size=1, max_size=3)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
+@example({"k_a": {"k_b": 1e-05, "k_c": 1e16, "k_d": -1e300}})
 @given(
     st.dictionaries(_WORDS, st.integers() | st.text() | _RECORDS | st.lists(_RECORDS, max_size=3), min_size=1)
 )

@@ -81,7 +81,7 @@ class ClientInfo(NamedTuple):
 
 
 class PoolInfo(NamedTuple):
-    """A pool as save and restore see it. For a private pool `uuid` is whatever the guest gave."""
+    """A pool as save and restore see it. For a private pool `uuid` is what the guest gave, or zeros: nobody uses it."""
 
     pool_id: PoolId
     persistent: bool

@@ -39,7 +39,7 @@ def mappings() -> list[Mapping]:
 
 
 class FakeKernel:
-    """`fails` is an errno for every ioctl; `lacks` are devices that are not there."""
+    """`fails` is an errno for every ioctl; `lacks` are devices that are not there, `forbids` those for root."""
 
     def __init__(
         self,
@@ -48,9 +48,11 @@ class FakeKernel:
         lacks: tuple[str, ...] = (PRIVCMD_BUFFER,),
         forbids: tuple[str, ...] = (),
         fails: int = 0,
+        buffers_run_out: bool = False,
     ) -> None:
         self._hypervisor = hypervisor
         self._lacks, self._forbids, self.fails = lacks, forbids, fails
+        self._buffers_run_out = buffers_run_out
         self._real_open = os.open
         self._devices: set[int] = set()
         self.watch: Callable[[int], None] = lambda address: None  # told each buffer's address
@@ -71,6 +73,9 @@ class FakeKernel:
         fd = os.memfd_create("xen")
         if path == PRIVCMD_BUFFER:
             os.ftruncate(fd, _BUFFER_BYTES)
+            if self._buffers_run_out:  # as far as mmap goes: read-only
+                os.close(fd)
+                fd = self._real_open("/proc/self/exe", os.O_RDONLY)
         self._devices.add(fd)
         return fd
 

@@ -21,8 +21,6 @@ from xm_tmem.backends.transport import Transport
 
 _LIST = 4
 _LAST_POOL = 2  # of domain 1 in the session
-_SHARED_POOL = 2
-_SHARED_UUID = bytes.fromhex("887766554433221100ffeeddccbbaa99")
 _TWO_WORDS = struct.Struct("<II")
 
 
@@ -130,18 +128,13 @@ class RecordedTransport(Transport):
         return self._not_recorded(call)
 
     def _not_recorded(self, call: Call) -> int:
-        """Three things that a session leaves out: the rest of a host without tmem, absent pools, pools' uuids."""
+        """Two things that a session leaves out: the rest of a host without tmem, and absent pools."""
         if self._everything_fails:
             return -next(int(step.errno) for step in self._steps if step.hypercall == xen.HYPERCALL_TMEM_OP)
         command, pool = _command_and_pool(call)
         if command in (tmem.TMEMC_SAVE_GET_POOL_FLAGS, tmem.TMEMC_SAVE_GET_POOL_NPAGES):
             assert pool > _LAST_POOL
             return -xen.EPERM
-        if command == tmem.TMEMC_SAVE_GET_POOL_UUID:
-            assert call.buffer is not None
-            if pool == _SHARED_POOL:
-                call.buffer[:] = _SHARED_UUID
-            return 0 if pool <= _LAST_POOL else -xen.EPERM
         raise AssertionError(f"never recorded: hypercall {call.number} {call.argument.hex()}")
 
     def _domain_list(self, call: Call) -> int:

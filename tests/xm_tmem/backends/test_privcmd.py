@@ -74,6 +74,12 @@ def test_a_buffer_ends_at_a_page_that_nothing_can_touch(lacks: tuple[str, ...], 
     assert permissions == "---"
 
 
+def test_a_device_that_gives_no_more_buffers_is_done_without() -> None:
+    kernel = FakeKernel(small_host(), lacks=(), buffers_run_out=True)
+    with privcmd(kernel) as backend:
+        assert backend.list_text(None, use_long=True).startswith(b"G=")
+
+
 def test_no_mapping_is_left_behind() -> None:
     with privcmd(FakeKernel(small_host())) as backend:
         backend.list_text(None, use_long=True)

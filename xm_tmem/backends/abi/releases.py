@@ -37,41 +37,39 @@ class Release(NamedTuple):
         bool  # SET_POOLS and SET_AUTH rather than TMEM_RESTORE_NEW and TMEM_AUTH of hypercall tmem_op
     )
     lists_all: bool  # whether LIST of all clients is safe
-    reads_pool_uuid: bool  # whether SAVE_GET_POOL_UUID is safe
 
 
 _TABLE: Final = (
-    # name, abi, sysctl interface, getdomaininfo bytes and vcpus offset, pools_by_sysctl, lists_all, reads_pool_uuid
+    # name, abi, sysctl interface, getdomaininfo bytes and vcpus offset, pools_by_sysctl, lists_all
     #
-    # 4.0: SAVE_GET_POOL_UUID stores through a guest pointer unchecked and runs on into SAVE_END, which thaws;
-    # SAVE_GET_CLIENT_WEIGHT, _CAP and _FLAGS follow a NULL pointer for a domain without a client: the host panics.
-    # (Settings are read from the listing up to 4.7, so that the latter are never sent to any release.) Its pool
-    # flags lack the version byte that later ones have.
-    Release("4.0", TMEMC, 0x07, 80, 48, False, True, False),
-    Release("4.1", TMEMC, 0x08, 80, 48, False, True, True),
-    Release("4.2", TMEMC, 0x09, 88, 56, False, True, True),
-    Release("4.3", TMEMC, 0x0A, 96, 64, False, True, True),
-    Release("4.4", TMEMC, 0x0A, 96, 64, False, True, True),
+    # 4.0: SAVE_GET_CLIENT_WEIGHT, _CAP and _FLAGS follow a NULL pointer for a domain without a client (the host
+    # panics); SAVE_GET_POOL_UUID stores through an unchecked pointer and runs on into SAVE_END, which thaws. None of
+    # them is sent to any release: settings and uuids are in the listing too. Its pool flags lack the version byte.
+    Release("4.0", TMEMC, 0x07, 80, 48, False, True),
+    Release("4.1", TMEMC, 0x08, 80, 48, False, True),
+    Release("4.2", TMEMC, 0x09, 88, 56, False, True),
+    Release("4.3", TMEMC, 0x0A, 96, 64, False, True),
+    Release("4.4", TMEMC, 0x0A, 96, 64, False, True),
     # 4.5: once a domain that shared a pool has been destroyed, LIST of all clients makes the host panic.
-    Release("4.5", TMEMC, 0x0B, 96, 64, False, False, True),
-    Release("4.6", SYSCTL, 0x0C, 96, 64, False, True, True),
-    Release("4.7", SYSCTL, 0x0D, 96, 64, False, True, True),
+    Release("4.5", TMEMC, 0x0B, 96, 64, False, False),
+    Release("4.6", SYSCTL, 0x0C, 96, 64, False, True),
+    Release("4.7", SYSCTL, 0x0D, 96, 64, False, True),
     # 4.8: has neither SET_POOLS nor SET_AUTH yet (an unknown command, EPERM).
-    Release("4.8", CLIENT_INFO, 0x0E, 96, 64, False, True, True),
-    Release("4.9", CLIENT_INFO, 0x0F, 96, 64, True, True, True),
-    Release("4.10", CLIENT_INFO, 0x10, 104, 64, True, True, True),
-    Release("4.11", CLIENT_INFO, 0x11, 104, 64, True, True, True),
-    Release("4.12", CLIENT_INFO, 0x12, 104, 64, True, True, True),
-    Release("4.13", NONE, 0x12, 104, 64, False, False, False),
-    Release("4.14", NONE, 0x13, 104, 64, False, False, False),
-    Release("4.15", NONE, 0x13, 104, 64, False, False, False),
-    Release("4.16", NONE, 0x14, 112, 64, False, False, False),
-    Release("4.17", NONE, 0x15, 112, 64, False, False, False),
-    Release("4.18", NONE, 0x15, 112, 64, False, False, False),
-    Release("4.19", NONE, 0x15, 112, 64, False, False, False),
-    Release("4.20", NONE, 0x15, 112, 64, False, False, False),
-    Release("4.21", NONE, 0x16, 112, 64, False, False, False),
-    Release("4.22", NONE, 0x16, 112, 64, False, False, False),
+    Release("4.8", CLIENT_INFO, 0x0E, 96, 64, False, True),
+    Release("4.9", CLIENT_INFO, 0x0F, 96, 64, True, True),
+    Release("4.10", CLIENT_INFO, 0x10, 104, 64, True, True),
+    Release("4.11", CLIENT_INFO, 0x11, 104, 64, True, True),
+    Release("4.12", CLIENT_INFO, 0x12, 104, 64, True, True),
+    Release("4.13", NONE, 0x12, 104, 64, False, False),
+    Release("4.14", NONE, 0x13, 104, 64, False, False),
+    Release("4.15", NONE, 0x13, 104, 64, False, False),
+    Release("4.16", NONE, 0x14, 112, 64, False, False),
+    Release("4.17", NONE, 0x15, 112, 64, False, False),
+    Release("4.18", NONE, 0x15, 112, 64, False, False),
+    Release("4.19", NONE, 0x15, 112, 64, False, False),
+    Release("4.20", NONE, 0x15, 112, 64, False, False),
+    Release("4.21", NONE, 0x16, 112, 64, False, False),
+    Release("4.22", NONE, 0x16, 112, 64, False, False),
 )
 
 RELEASES: Final = {release.name: release for release in _TABLE}

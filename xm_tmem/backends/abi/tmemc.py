@@ -16,11 +16,10 @@ from xm_tmem.backends.abi.control import (
     pool_info,
 )
 from xm_tmem.backends.interface import ClientInfo, PoolInfo
-from xm_tmem.errors import HypercallError
-from xm_tmem.ids import DomainId, SharedUuid
+from xm_tmem.errors import BadListing, HypercallError
+from xm_tmem.ids import DomainId
 
 _UNKNOWN_SUBOP = 99
-_UUID_BYTES = 16
 
 
 class TmemcAbi(ControlAbi):
@@ -71,35 +70,24 @@ class TmemcAbi(ControlAbi):
     def read_pools(self, ask: Ask, client: DomainId) -> list[PoolInfo]:
         """By SAVE_GET_POOL_*, which answer EPERM for an id without a pool, and LIST, which does without a client.
 
-        A shared pool's line in the listing shows its owner's pool id; these commands know the client's own.
+        A shared pool's line in the listing shows its owner's pool id; these commands know the client's own. Uuids
+        come from those lines, which are in the order of the client's ids; they show zeros for a private pool.
         """
         listing = self.list_text(client, bytearray(ONE_CLIENT_LIST_BYTES), use_long=False)
         ids = range(tmem.MAX_POOLS_PER_DOMAIN)
         flags = [self.control(tmem.TMEMC_SAVE_GET_POOL_FLAGS, client, pool=pool) for pool in ids]
         sizes = [self.control(tmem.TMEMC_SAVE_GET_POOL_NPAGES, client, pool=pool) for pool in ids]
-        uuids = [self._pool_uuid(client, pool) for pool in ids] if self.release.reads_pool_uuid else []
-        values = ask([listing, *flags, *sizes, *uuids])
-        checked("LIST", values[0])
-        flag_values, size_values = values[1 : 1 + len(ids)], values[1 + len(ids) : 1 + 2 * len(ids)]
-        for value in (*flag_values, *size_values):
+        listed_value, *values = ask([listing, *flags, *sizes])
+        checked("LIST", listed_value)
+        for value in values:
             if value != -EPERM:
                 checked("SAVE_GET_POOL", value)
+        flag_values, size_values = values[: len(ids)], values[len(ids) :]
         there = [pool for pool in ids if flag_values[pool] >= 0 and size_values[pool] >= 0]
-        if uuids:
-            found = [_uuid(uuids[pool]) for pool in there]
-        else:
-            found = listed.pool_uuids(
-                listed_text(listing)
-            )  # its lines come in the order of the client's own ids
+        uuids = listed.pool_uuids(listed_text(listing))
+        if len(uuids) != len(there):
+            raise BadListing(f"the pools of domain {client} changed while they were read; try again")
         return [
             pool_info(pool, flag_values[pool], size_values[pool], uuid)
-            for pool, uuid in zip(there, found, strict=False)
+            for pool, uuid in zip(there, uuids, strict=True)
         ]
-
-    def _pool_uuid(self, client: int, pool: int) -> Call:
-        return self.control(tmem.TMEMC_SAVE_GET_POOL_UUID, client, pool=pool, buffer=bytearray(_UUID_BYTES))
-
-
-def _uuid(call: Call) -> SharedUuid:
-    assert call.buffer is not None
-    return SharedUuid(int.from_bytes(call.buffer[:8], "little"), int.from_bytes(call.buffer[8:], "little"))

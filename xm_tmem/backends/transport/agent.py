@@ -128,8 +128,11 @@ class Privcmd:
         whole = self._mmap(None, size + _PAGE, _PROT_NONE, _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_NORESERVE, -1)
         try:
             if self._buffer_fd >= 0:
-                self._mmap(whole, size, _PROT_READ_WRITE, _MAP_SHARED | _MAP_FIXED, self._buffer_fd)
-                return whole
+                try:
+                    self._mmap(whole, size, _PROT_READ_WRITE, _MAP_SHARED | _MAP_FIXED, self._buffer_fd)
+                    return whole
+                except AgentError:  # Linux before 4.20 gives 64 pages and no more
+                    pass
             flags = _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_FIXED | _MAP_POPULATE
             try:
                 self._mmap(whole, size, _PROT_READ_WRITE, flags | _MAP_LOCKED, -1)

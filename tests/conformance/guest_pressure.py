@@ -51,11 +51,14 @@ class Pressure:
                 self._resident.pop(key, None)
                 self._resident[key] = None
                 self._objects.setdefault(key[_OBJECT], set()).add(key)
-        elif op == GET:
-            if key in self._resident:
-                if ret != 1:
-                    self._evict_up_to(key)
-                self._forget(key)
+        elif op == GET and ret == -xen.EEMPTY:
+            newest = next((page for page in reversed(self._resident) if page[_POOL] == key[_POOL]), None)
+            if newest is not None:
+                self._evict_up_to(newest)
+        elif op == GET and key in self._resident:
+            if ret != 1:
+                self._evict_up_to(key)
+            self._forget(key)
         elif op == FLUSH_PAGE:
             self._forget(key)
         elif op == FLUSH_OBJECT:
@@ -80,10 +83,10 @@ class Pressure:
         self._flush(0)  # tmem's free pages to the heap: each page wanted beyond them is an eviction
         for oldest in list(self._resident):
             self._flush(_PAGE_KB)
+            self._forget(oldest)
             self.evictions += 1
             if oldest == key:
                 break
-            self._forget(oldest)
 
     def _make_puts_fail(self) -> None:
         """A put is refused where no ephemeral page is left to evict and there is no memory, or less than a megabyte."""

@@ -13,17 +13,16 @@ from hypervisor_model.host.domain import Domain
 from hypervisor_model.host.guest_memory import ZERO_PAGE, GuestMemory
 from hypervisor_model.public.tmem import (
     MAX_POOLS_PER_DOMAIN,
-    OID_MASK,
     TMEM_POOL_PERSIST,
     TMEM_POOL_SHARED,
     TMEM_POOL_VERSION_SHIFT,
     TMEM_SPEC_VERSION,
-    oid_from_words,
 )
 from hypervisor_model.public.xen import ENODEV, ENOMEM, ENOSYS, PAGE_SIZE
 from hypervisor_model.tmem.client import Client, client_create, client_of
 from hypervisor_model.tmem.evict import ensure_avail_pages
 from hypervisor_model.tmem.lifecycle import destroy_pool, new_pool
+from hypervisor_model.tmem.obj import Oid, as_oid
 from hypervisor_model.tmem.ops import NEW_PAGE, Part, flush_object, flush_page, get, put, read
 
 if TYPE_CHECKING:
@@ -134,7 +133,7 @@ class Guest:
     def put(
         self,
         pool_id: int,
-        oid: int | tuple[int, int, int],
+        oid: Oid,
         index: int,
         page: bytes | bytearray | memoryview | None,
     ) -> int:
@@ -142,10 +141,6 @@ class Guest:
         tmem = self._tmem
         if type(page) is not bytes or (len(page) != PAGE_SIZE and tmem.page_bytes):
             page = _as_page(page, tmem.page_bytes)
-        if index >> 32:
-            raise ValueError(f"index {index} does not fit in 32 bits")
-        if type(oid) is not int:
-            oid = _as_oid(oid)
         pool = None if pool_id >> 4 else self._pools[pool_id]
         if pool is None:
             entered = self._enter(pool_id)
@@ -170,10 +165,8 @@ class Guest:
             return True
         return not tmem.release.client_info_abi
 
-    def get(self, pool_id: int, oid: int | tuple[int, int, int], index: int) -> tuple[int, bytes | None]:
+    def get(self, pool_id: int, oid: Oid, index: int) -> tuple[int, bytes | None]:
         """TMEM_GET_PAGE: (1, page), (0, None) for a miss, or (negative errno, None)."""
-        if type(oid) is not int:
-            oid = _as_oid(oid)
         pool = None if pool_id >> 4 else self._pools[pool_id]
         if pool is None:
             return self.get_to(pool_id, oid, index, True)
@@ -182,21 +175,17 @@ class Guest:
         tmem.current = self.domain
         return get(tmem, pool, oid, index, True)
 
-    def get_to(
-        self, pool_id: int, oid: int | tuple[int, int, int], index: int, writable: bool
-    ) -> tuple[int, bytes | None]:
+    def get_to(self, pool_id: int, oid: Oid, index: int, writable: bool) -> tuple[int, bytes | None]:
         """`get` into a frame that may not be writable."""
         if type(oid) is not int:
-            oid = _as_oid(oid)
+            oid = as_oid(oid)
         pool = self._enter(pool_id)
         if isinstance(pool, int):
             return pool, None
         return get(self._tmem, pool, oid, index, writable)
 
-    def flush_page(self, pool_id: int, oid: int | tuple[int, int, int], index: int) -> int:
+    def flush_page(self, pool_id: int, oid: Oid, index: int) -> int:
         """TMEM_FLUSH_PAGE: 1 whether or not the page was there, or a negative errno."""
-        if type(oid) is not int:
-            oid = _as_oid(oid)
         pool = None if pool_id >> 4 else self._pools[pool_id]
         tmem = self._tmem
         if pool is None:
@@ -212,10 +201,10 @@ class Guest:
             tmem.errored_tmem_ops += 1
         return rc
 
-    def flush_object(self, pool_id: int, oid: int | tuple[int, int, int]) -> int:
+    def flush_object(self, pool_id: int, oid: Oid) -> int:
         """TMEM_FLUSH_OBJECT: 1 whether or not it was there, or a negative errno."""
         if type(oid) is not int:
-            oid = _as_oid(oid)
+            oid = as_oid(oid)
         pool = self._enter(pool_id)
         if isinstance(pool, int):
             return pool
@@ -223,20 +212,18 @@ class Guest:
 
     # Operations that left the ABI in 4.4.
 
-    def new_page(self, pool_id: int, oid: int | tuple[int, int, int], index: int) -> int:
+    def new_page(self, pool_id: int, oid: Oid, index: int) -> int:
         """TMEM_NEW_PAGE: a put of a page of zeros."""
         return self._put_part(pool_id, oid, index, ZERO_PAGE, NEW_PAGE, ensure=True)
 
-    def write(
-        self, pool_id: int, oid: int | tuple[int, int, int], index: int, page: bytes | None, part: Part
-    ) -> int:
+    def write(self, pool_id: int, oid: Oid, index: int, page: bytes | None, part: Part) -> int:
         """TMEM_WRITE: put a part of a page; the rest is zero, whatever was there before."""
         return self._put_part(pool_id, oid, index, page, part, ensure=False)
 
     def _put_part(
         self,
         pool_id: int,
-        oid: int | tuple[int, int, int],
+        oid: Oid,
         index: int,
         page: bytes | None,
         part: Part,
@@ -244,7 +231,7 @@ class Guest:
         ensure: bool,
     ) -> int:
         if type(oid) is not int:
-            oid = _as_oid(oid)
+            oid = as_oid(oid)
         if (page is not None and len(page) != PAGE_SIZE) or not 0 <= index <= MAX_INDEX:
             raise ValueError(f"index {index} is over 32 bits, or a page of not {PAGE_SIZE} bytes")
         pool = self._enter(pool_id)
@@ -257,11 +244,11 @@ class Guest:
         return self._leave(put(self._tmem, pool, oid, index, page, part))
 
     def read(
-        self, pool_id: int, oid: int | tuple[int, int, int], index: int, part: Part, writable: bool = True
+        self, pool_id: int, oid: Oid, index: int, part: Part, writable: bool = True
     ) -> tuple[int, bytes | None, Part | None]:
         """TMEM_READ: as `get`, and which part of the page the guest receives; None is all of it."""
         if type(oid) is not int:
-            oid = _as_oid(oid)
+            oid = as_oid(oid)
         pool = self._enter(pool_id)
         if isinstance(pool, int):
             return pool, None, None
@@ -277,15 +264,6 @@ class Guest:
         return self._leave(-ENOSYS if self._tmem.release.client_info_abi else 0)
 
 
-def _as_oid(oid: object) -> int:
-    """Three words of an object id as one integer. Raises ValueError."""
-    if isinstance(oid, (tuple, list)) and len(oid) == 3:
-        words = [int(word) for word in oid]
-        if all(0 <= word < 1 << 64 for word in words):
-            return oid_from_words(*words)
-    raise ValueError(f"{oid!r} is no object id: use an integer below 2**192 or three words of 64 bits")
-
-
 def _as_page(page: object, page_bytes: int) -> bytes | None:
     """A page, or whatever can be copied to one, as immutable bytes; None is passed on. Raises ValueError."""
     if page is None:
@@ -295,9 +273,3 @@ def _as_page(page: object, page_bytes: int) -> bytes | None:
     if page_bytes and len(page) != page_bytes:
         raise ValueError(f"a page has {page_bytes} bytes, not {len(page)}")
     return bytes(page)
-
-
-def check_oid(oid: int) -> None:
-    """Raises ValueError unless `oid` fits in 192 bits."""
-    if not 0 <= oid <= OID_MASK:
-        raise ValueError(f"object id {oid} does not fit in 192 bits")

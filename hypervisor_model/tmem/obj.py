@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from hypervisor_model.lib.radix_tree import RadixNode, RadixTree
 from hypervisor_model.lib.tlsf import Block
+from hypervisor_model.public.tmem import OID_MASK, oid_from_words
 from hypervisor_model.tmem.memory import free, malloc
 from hypervisor_model.tmem.page import Pgp
 
@@ -23,6 +24,33 @@ if TYPE_CHECKING:
 OBJ_HASH_BUCKETS: Final = 256
 NO_CLIENT: Final = 0xFFFF  # C: CLI_ID_NULL
 _WORD: Final = (1 << 64) - 1
+
+
+Oid = int | tuple[int, int, int]
+"""An object id: 192 bits, or their three words, which are turned into the former on the way."""
+
+
+def as_oid(oid: object) -> int:
+    """Three words of an object id as one integer. Raises ValueError."""
+    if isinstance(oid, int):
+        return oid
+    if isinstance(oid, (tuple, list)) and len(oid) == 3:
+        words = [int(word) for word in oid]
+        if all(0 <= word < 1 << 64 for word in words):
+            return oid_from_words(*words)
+    raise ValueError(f"{oid!r} is no object id: use an integer below 2**192 or three words of 64 bits")
+
+
+def check_oid(oid: int) -> None:
+    """Raises ValueError unless `oid` fits in 192 bits."""
+    if not 0 <= oid <= OID_MASK:
+        raise ValueError(f"object id {oid} does not fit in 192 bits")
+
+
+def check_index(index: int) -> None:
+    """Raises ValueError unless `index` fits in 32 bits."""
+    if index >> 32:
+        raise ValueError(f"index {index} does not fit in 32 bits")
 
 
 class Obj(RadixTree[Pgp]):

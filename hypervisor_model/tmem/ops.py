@@ -24,7 +24,7 @@ from hypervisor_model.public.xen import (
 )
 from hypervisor_model.tmem.content import associate
 from hypervisor_model.tmem.memory import malloc_bytes, page_alloc
-from hypervisor_model.tmem.obj import Obj, obj_free, obj_new
+from hypervisor_model.tmem.obj import Obj, Oid, as_oid, check_index, check_oid, obj_free, obj_new
 from hypervisor_model.tmem.page import (
     Invalidated,
     Pgp,
@@ -136,7 +136,7 @@ def _put_compressed(tmem: Tmem, pgp: Pgp, pool: Pool, page: bytes | None) -> int
     return 1
 
 
-def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: Part | None = None) -> int:
+def put(tmem: Tmem, pool: Pool, oid: Oid, index: int, page: bytes | None, part: Part | None = None) -> int:
     """Put a page (C: do_tmem_put): 1, or -ENOMEM, -EFROZEN, -EFAULT, -EINVAL, -ENOSPC.
 
     The hottest path of the model. The allocations and lists of the plain case are written out in it.
@@ -154,9 +154,15 @@ def put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: 
         if client.frozen:
             return _refuse_frozen(tmem, pool, True)
         is_new = False
+        if leaf is None:
+            check_index(index)
     else:
+        if type(oid) is not int:
+            return put(tmem, pool, as_oid(oid), index, page, part)
+        check_index(index)
         if client.frozen:
             return _refuse_frozen(tmem, pool, False)
+        check_oid(oid)
         obj = obj_new(tmem, pool, oid)
         if obj is None:
             pool.failed_puts += 1
@@ -372,7 +378,7 @@ def _flush_dup(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, rc: int) -> int:
     return rc
 
 
-def get(tmem: Tmem, pool: Pool, oid: int, index: int, writable: bool) -> tuple[int, bytes | None]:
+def get(tmem: Tmem, pool: Pool, oid: Oid, index: int, writable: bool) -> tuple[int, bytes | None]:
     """Get a page (C: do_tmem_get): (1, page), (0, None) for a miss, or (-errno, None), which is counted.
 
     From a private ephemeral pool the page goes to the guest for good. `writable`: can it be copied there? If not
@@ -383,6 +389,8 @@ def get(tmem: Tmem, pool: Pool, oid: int, index: int, writable: bool) -> tuple[i
         return _EMPTY
     obj = pool.objs.get(oid)
     if obj is None:
+        if type(oid) is not int:
+            return get(tmem, pool, as_oid(oid), index, writable)
         pool.missed_gets += 1
         return _MISS
     leaf = obj.leaves.get(index >> 6)
@@ -467,10 +475,12 @@ def read(
     return *get(tmem, pool, oid, index, writable), part
 
 
-def flush_page(tmem: Tmem, pool: Pool, oid: int, index: int) -> int:
+def flush_page(tmem: Tmem, pool: Pool, oid: Oid, index: int) -> int:
     """Drop a page if it is there (C: do_tmem_flush_page): 1, or -EFROZEN from a frozen client."""
     obj = pool.objs.get(oid)
     if obj is None:
+        if type(oid) is not int:
+            return flush_page(tmem, pool, as_oid(oid), index)
         pool.flushs_missed += 1
     else:
         leaf = obj.leaves.get(index >> 6)

@@ -11,7 +11,7 @@ from hypervisor_model.tmem.page import Pgp, empty_list
 if TYPE_CHECKING:
     from hypervisor_model.lib.tlsf import TlsfPool
     from hypervisor_model.tmem.client import Client
-    from hypervisor_model.tmem.obj import Obj
+    from hypervisor_model.tmem.obj import Obj, Oid
     from hypervisor_model.tmem.state import Tmem
 
 
@@ -80,7 +80,7 @@ class Pool:
         self.uuid = uuid
         self.mempool: TlsfPool = client.persistent_pool if persistent else tmem.mempool
         self.is_dying = False
-        self.objs: dict[int, Obj] = {}
+        self.objs: dict[Oid, Obj] = {}
         self.sharers: list[Sharer] = []
         self.persistent_head = empty_list()
         self.cur_pgp: Pgp | None = None  # the page last handed out by SAVE_GET_NEXT_PAGE

@@ -316,7 +316,7 @@ class ModelHost:
             "operations_total": "" if total is None else str(total),
             "modelled_s": f"{runner.time_us / 1e6:.2f}",
             "late_s": "0.00" if self.factor == float("inf") else f"{late_us / 1e6:.2f}",
-            "factor": str(self.factor),
+            "factor": "max" if self.factor == float("inf") else f"{self.factor:g}",
             "up_s": f"{time.monotonic() - self._started:.2f}",
             "clients": str(len(self._connections)),
             "hypercalls": str(self._calls),
@@ -370,6 +370,15 @@ def run_host(
     """
     make_private_directory(os.path.dirname(checkpoint_path(name)))
     lock = hold(pid_path(name))
+    try:
+        _run_held(name, scenario, factor, interval_s, ready_fd)
+    finally:
+        os.close(lock)
+
+
+def _run_held(
+    name: str, scenario: str | None, factor: float | None, interval_s: float, ready_fd: int | None
+) -> None:
     state = checkpoint_path(name)
     if scenario is not None:
         runner = boot(load_file(scenario))
@@ -400,7 +409,6 @@ def run_host(
         os.unlink(path)
         listener.close()
         checkpoints.close()
-        os.close(lock)
     say(f"model host {name}: stopped after {runner.operations} operations")
 
 

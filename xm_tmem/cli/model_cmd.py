@@ -242,11 +242,11 @@ def _wants_bar(session: Session) -> bool:
 
 def _fact(name: str, text: str) -> Fact:
     """A field of a host's status: numbers as such."""
-    if text.isdecimal():
-        return Fact(name, "count", "", int(text))
     if name.endswith("_s"):
         return Fact(name, "seconds", "", float(text))
-    return Fact(name, "text", "", text)
+    if name == "factor" and text != "max":
+        return Fact(name, "count", "", float(text))
+    return Fact(name, "count", "", int(text)) if text.isdecimal() else Fact(name, "text", "", text)
 
 
 def _factor(text: str) -> float:

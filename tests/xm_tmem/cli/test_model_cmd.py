@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`xm model` from argv to output: a host started and stopped, a scenario run, and one clear line for what is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SHORT = """
+guests:
+  - {name: web, workload: {kind: zipf, working_set: 1MiB, operations: 3000}}
+  - {name: db, max_memory: 8MiB, pools: [{persistent: true}], workload: {kind: random, operations: 1000}}
+"""
+ENDLESS = SHORT.replace("operations: 3000", "operations: null, rate: 20000")
+
+
+class Xm:
+    """Runs `xm` in a home of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        (directory / "run").mkdir()
+        self.environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(directory),
+            "XDG_RUNTIME_DIR": str(directory / "run"),
+            "XDG_STATE_HOME": str(directory / "state"),
+            "XDG_CONFIG_HOME": str(directory / "config"),
+        }
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "xm_tmem", *words],
+            env=self.environment,
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def popen(self, *words: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "xm_tmem", *words],
+            env=self.environment,
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def file(self, text: str, name: str = "scenario.yaml") -> str:
+        (self.directory / name).write_text(text)
+        return name
+
+
+@pytest.fixture
+def xm() -> Iterator[Xm]:
+    directory = Path(tempfile.mkdtemp(prefix="xm"))
+    xm = Xm(directory)
+    try:
+        yield xm
+        xm("model", "stop", "--discard")
+    finally:
+        shutil.rmtree(directory)
+
+
+def test_a_host_from_start_to_stop(xm: Xm) -> None:
+    started = xm("model", "start")
+    assert started.returncode == 0, started.stderr
+    assert f"log: {xm.directory}/state/xm-tmem/default/host.log" in started.stdout
+    again = xm("model", "start")
+    assert again.returncode == 1
+    assert again.stderr.startswith("xm: the model host default is running already, as process ")
+    status = json.loads(xm("model", "status", "-o", "json").stdout)
+    assert (status["state"], status["guests"], status["factor"]) == ("running", 3, 1.0)
+    assert status["scenario"].endswith("default.yaml")
+    assert "state" in xm("model", "status").stdout
+    assert xm("tmem-freeze", "web").returncode == 0
+    assert xm("model", "checkpoint").stdout == f"written: {status['checkpoint']}\n"
+    assert xm("model", "stop").returncode == 0
+    gone = xm("model", "stop")
+    assert (gone.returncode, gone.stderr) == (
+        5,
+        "xm: no model host default is running; `xm model start` starts one\n",
+    )
+    resumed = xm("model", "start", "--resume", "--factor", "max")
+    assert resumed.returncode == 0, resumed.stderr
+    assert ",fr:1," in xm("tmem-list", "-o", "raw", "web").stdout
+
+
+def test_hosts_of_several_names(xm: Xm) -> None:
+    path = xm.file(SHORT)
+    assert "xm -c model:lab tmem-list" in xm("model", "start", path, "--name", "lab").stdout
+    assert xm("-c", "model:lab", "tmem-list").returncode == 0
+    assert xm("model", "status").returncode == 5
+    assert xm("model", "stop", "--name", "lab", "-q").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "complaint"),
+    [
+        (["start", "none.yaml"], 2, "none.yaml: cannot be read: No such file or directory"),
+        (["start", "bad.yaml"], 2, "bad.yaml:1: gests: no such key; did you mean guests?"),
+        (["start", "--resume"], 1, "there is no checkpoint at"),
+        (["start", "--resume", "x.yaml"], 2, "give no other"),
+        (["start", "--name", "../x"], 2, "'../x' cannot be the name of a model host"),
+        (["start", "--factor", "0"], 2, "--factor 0: give modelled seconds per second"),
+        (["start", "--factor", "nan"], 2, "--factor nan"),
+        (["start", "--checkpoint-every", "-1"], 2, "checkpoint-every"),
+        (["stop", "--name", ""], 2, "cannot be the name"),
+        (["run", "bad.yaml"], 2, "bad.yaml:1: gests"),
+        (["run"], 2, "missing argument"),
+        (["run", "good.yaml", "-o", "csv"], 2, "has no csv output"),
+        (["explode"], 2, "explode"),
+    ],
+)
+def test_one_line_says_what_is_wrong(xm: Xm, words: list[str], status: int, complaint: str) -> None:
+    xm.file("gests: []", "bad.yaml")
+    xm.file(SHORT, "good.yaml")
+    done = xm("model", *words)
+    assert done.returncode == status
+    assert done.stdout == ""
+    assert complaint in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not (xm.directory / "run" / "xm-tmem").exists()
+
+
+def test_run_prints_the_final_listing(xm: Xm) -> None:
+    path = xm.file(SHORT)
+    done = xm("model", "run", path)
+    assert done.returncode == 0, done.stderr
+    assert "4000 operations in 3.0 s of modelled time on Xen 4.3" in done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines[1:]] == ["web", "db"]
+    raw = xm("model", "run", path, "-o", "raw").stdout
+    assert raw.startswith("G=Tt:")
+    assert raw == xm("model", "run", path, "-o", "raw").stdout
+
+
+def test_run_reports_to_programs(xm: Xm) -> None:
+    report = json.loads(xm("model", "run", xm.file(SHORT), "-o", "json").stdout)
+    assert (report["schema"], report["complete"]) == ("xm-tmem/run/1", True)
+    assert [guest["driver"]["operations"] for guest in report["guests"]] == [3000, 1000]
+
+
+def test_an_interrupted_run_reports_what_there_is(xm: Xm) -> None:
+    process = xm.popen("model", "run", xm.file(ENDLESS), "-o", "json")
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    report = json.loads(output)
+    assert not report["complete"]
+    assert report["host"]["operations"] > 0
+    assert errors.startswith("xm: interrupted")
+
+
+def test_progress_on_request(xm: Xm) -> None:
+    done = xm("model", "run", xm.file(SHORT), "--progress")
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from xm_tmem import errors
 from xm_tmem.errors import BadInput, TmemError
+from xm_tmem.listing.defects import KNOWN_DEFECTS, KnownDefect
 from xm_tmem.listing.fields import FIELDS, Field
-from xm_tmem.listing.known_defects import KNOWN_DEFECTS, KnownDefect
 from xm_tmem.listing.known_errors import KNOWN_ERRORS, KnownError
 from xm_tmem.listing.records import RECORD_TYPES, ClientRecord, PoolRecord
 from xm_tmem.listing.tags import FIRST_RELEASE, LAST_RELEASE, Record, Tag

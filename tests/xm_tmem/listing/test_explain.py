@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from xm_tmem.errors import BadInput
+from xm_tmem.listing.defects import KNOWN_DEFECTS
 from xm_tmem.listing.explain import KINDS, entries, explain
-from xm_tmem.listing.known_defects import KNOWN_DEFECTS
 from xm_tmem.listing.known_errors import KNOWN_ERRORS
 from xm_tmem.listing.records import RECORD_TYPES
 from xm_tmem.render import explanation, plain
@@ -70,6 +73,20 @@ def test_nothing_of_what_is_declared_is_missing() -> None:
 def test_words_of_errors_and_defects_are_theirs_alone() -> None:
     assert len({error.name for error in KNOWN_ERRORS}) == len({error.number for error in KNOWN_ERRORS})
     assert len({defect.name for defect in KNOWN_DEFECTS}) == len(KNOWN_DEFECTS)
+
+
+MODEL = Path(__file__).parents[3] / "hypervisor_model"
+MARKS = re.compile(r"QUIRK (\w+(?:, \w+)*):")
+
+
+def test_every_oddity_that_the_model_keeps_is_explained() -> None:
+    """QUIRK marks in the model's sources name the C functions."""
+    files = [file for folder in ("tmem", "host", "lib") for file in (MODEL / folder).rglob("*.py")]
+    marked = {
+        name for file in files for mark in MARKS.findall(file.read_text("utf-8")) for name in mark.split(", ")
+    }
+    known = {name for defect in KNOWN_DEFECTS for name in defect.where.split(", ")}
+    assert marked - known == set(), "tell what they do in xm_tmem/listing/defects"
 
 
 def test_releases_of_defects_are_ranges() -> None:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from xm_tmem.backends.interface import Backend, Capability, require
 from xm_tmem.errors import BadInput, Failed, NoSuchDomain
 from xm_tmem.ids import DomainId
-from xm_tmem.operations.interrupts import endings_interrupt, endings_wait
+from xm_tmem.operations.interrupts import Endings
 from xm_tmem.operations.outcome import Outcome, Target, for_each
 from xm_tmem.operations.query import listing
 from xm_tmem.operations.resolve import targets
@@ -84,16 +84,19 @@ def frozen_meanwhile(backend: Backend, wanted: Sequence[Target]) -> Iterator[lis
     Raises Failed, naming them, when some could not be thawed. A domain that has gone meanwhile needs nothing.
     """
     before = thawed_now(backend, wanted)
-    with endings_interrupt():
+    with Endings() as endings:
         try:
-            yield freeze(backend, wanted)
+            try:
+                yield freeze(backend, wanted)
+            finally:
+                endings.wait()
         finally:
-            with endings_wait():
-                outcomes = thaw(backend, before)
-                stuck = [o for o in outcomes if o.error is not None and not isinstance(o.error, NoSuchDomain)]
-                if stuck:
-                    names = ", ".join(outcome.target.label for outcome in stuck)
-                    raise Failed(f"still frozen: {names} ({stuck[0].error}); thaw with `xm tmem-thaw`")
+            endings.wait()
+            outcomes = thaw(backend, before)
+            stuck = [o for o in outcomes if o.error is not None and not isinstance(o.error, NoSuchDomain)]
+            if stuck:
+                names = ", ".join(outcome.target.label for outcome in stuck)
+                raise Failed(f"still frozen: {names} ({stuck[0].error}); thaw with `xm tmem-thaw`")
 
 
 def wait_for_clients(

@@ -58,10 +58,8 @@ _CALL: Final = struct.Struct(
 )  # number, handle offset or -1, argument bytes, buffer bytes, of them sent
 _RESULT: Final = struct.Struct("<qI")  # value, bytes of the buffer sent
 _POINTER: Final = struct.Struct("<Q")
-_COUNT: Final = struct.Struct("<I")
-_TEXT: Final = struct.Struct("<H")
-_DOMAIN: Final = struct.Struct("<I")
-_ERROR: Final = struct.Struct("<I")
+_WORD: Final = struct.Struct("<I")  # a count, a domain's id, the code of an error
+_TEXT: Final = struct.Struct("<H")  # bytes of the text that follows
 
 _CHUNK_BYTES: Final = 1 << 20
 _ZEROS: Final = bytes(4096)
@@ -225,13 +223,10 @@ def calls_request(calls: Iterable[Call]) -> bytes:
     """A frame of one or more calls."""
     parts = []
     for call in calls:
-        buffer = call.buffer
-        sent = 0 if buffer is None else length_without_zeros(buffer)
-        offset = NO_HANDLE if call.handle_offset is None or buffer is None else call.handle_offset
-        size = 0 if buffer is None else len(buffer)
-        parts.append(_CALL.pack(call.number, offset, len(call.argument), size, sent) + call.argument)
-        if buffer is not None and sent:
-            parts.append(bytes(buffer[:sent]))
+        sent = _without_zeros(call.buffer)
+        offset = NO_HANDLE if call.handle_offset is None or call.buffer is None else call.handle_offset
+        size = 0 if call.buffer is None else len(call.buffer)
+        parts += [_CALL.pack(call.number, offset, len(call.argument), size, len(sent)), call.argument, sent]
     return frame(HYPERCALLS, b"".join(parts))
 
 
@@ -274,11 +269,8 @@ def calls_answer(calls: Sequence[Call], values: Sequence[int]) -> bytes:
     """The answer to `calls`: each value (>= 0 or -errno) and what now stands in its buffer."""
     parts = []
     for call, value in zip(calls, values, strict=True):
-        buffer = call.buffer
-        sent = 0 if buffer is None else length_without_zeros(buffer)
-        parts.append(_RESULT.pack(value, sent))
-        if buffer is not None and sent:
-            parts.append(bytes(buffer[:sent]))
+        sent = _without_zeros(call.buffer)
+        parts += [_RESULT.pack(value, len(sent)), sent]
     return frame(HYPERCALLS | ANSWER, b"".join(parts))
 
 
@@ -304,6 +296,11 @@ def decode_results(payload: bytes, calls: Sequence[Call]) -> list[int]:
     if at != end:
         raise WireError("an answer longer than its question")
     return values
+
+
+def _without_zeros(buffer: bytearray | None) -> bytes:
+    """What of `buffer` travels."""
+    return b"" if buffer is None else bytes(buffer[: length_without_zeros(buffer)])
 
 
 def length_without_zeros(buffer: bytes | bytearray) -> int:
@@ -332,14 +329,14 @@ def encode_fields(fields: Mapping[str, str]) -> bytes:
     """A count, then key and value of each field. Raises WireError over MAX_FIELDS."""
     if len(fields) > MAX_FIELDS:
         raise WireError(f"{len(fields)} fields are over the bound of {MAX_FIELDS}")
-    return _COUNT.pack(len(fields)) + b"".join(_text(key) + _text(value) for key, value in fields.items())
+    return _WORD.pack(len(fields)) + b"".join(_text(key) + _text(value) for key, value in fields.items())
 
 
 def decode_fields(payload: bytes) -> dict[str, str]:
     """The fields of a payload. Raises WireError."""
     count = _count(payload, MAX_FIELDS)
     fields: dict[str, str] = {}
-    at = _COUNT.size
+    at = _WORD.size
     for _ in range(count):
         key, at = _take_text(payload, at)
         fields[key], at = _take_text(payload, at)
@@ -355,8 +352,8 @@ def directory_answer(entries: Sequence[tuple[int, str, str]]) -> bytes:
     """Domains as (id, name, uuid); "" is unknown. Raises WireError over MAX_DIRECTORY."""
     if len(entries) > MAX_DIRECTORY:
         raise WireError(f"{len(entries)} domains are over the bound of {MAX_DIRECTORY}")
-    parts = [_COUNT.pack(len(entries))]
-    parts += [_DOMAIN.pack(domid) + _text(name) + _text(uuid) for domid, name, uuid in entries]
+    parts = [_WORD.pack(len(entries))]
+    parts += [_WORD.pack(domid) + _text(name) + _text(uuid) for domid, name, uuid in entries]
     return frame(DIRECTORY | ANSWER, b"".join(parts))
 
 
@@ -364,12 +361,12 @@ def decode_directory(payload: bytes) -> list[tuple[int, str, str]]:
     """Domains as (id, name, uuid). The texts are as the other end sent them: unchecked. Raises WireError."""
     count = _count(payload, MAX_DIRECTORY)
     entries: list[tuple[int, str, str]] = []
-    at = _COUNT.size
+    at = _WORD.size
     for _ in range(count):
-        if len(payload) - at < _DOMAIN.size:
+        if len(payload) - at < _WORD.size:
             raise WireError("malformed directory")
-        domid: int = _DOMAIN.unpack_from(payload, at)[0]
-        name, at = _take_text(payload, at + _DOMAIN.size)
+        domid: int = _WORD.unpack_from(payload, at)[0]
+        name, at = _take_text(payload, at + _WORD.size)
         uuid, at = _take_text(payload, at)
         entries.append((domid, name, uuid))
     if at != len(payload):
@@ -382,15 +379,15 @@ def decode_directory(payload: bytes) -> list[tuple[int, str, str]]:
 
 def error_answer(code: int, text: str) -> bytes:
     """A refusal: one of the ERROR codes and a sentence for the user."""
-    return frame(ERROR, _ERROR.pack(code) + _text(text))
+    return frame(ERROR, _WORD.pack(code) + _text(text))
 
 
 def decode_error(payload: bytes) -> RemoteError:
     """The error of an ERROR frame, to be raised by the caller. Raises WireError."""
-    if len(payload) < _ERROR.size:
+    if len(payload) < _WORD.size:
         raise WireError("malformed error")
-    text, _ = _take_text(payload, _ERROR.size)
-    return RemoteError(_ERROR.unpack_from(payload)[0], text)
+    text, _ = _take_text(payload, _WORD.size)
+    return RemoteError(_WORD.unpack_from(payload)[0], text)
 
 
 def expect(answer: tuple[int, bytes] | None, kind: int) -> bytes:
@@ -421,9 +418,9 @@ def _take_text(payload: bytes, at: int) -> tuple[str, int]:
 
 
 def _count(payload: bytes, bound: int) -> int:
-    if len(payload) < _COUNT.size:
+    if len(payload) < _WORD.size:
         raise WireError("malformed list")
-    count: int = _COUNT.unpack_from(payload)[0]
+    count: int = _WORD.unpack_from(payload)[0]
     if count > bound:
         raise WireError(f"a list of {count} is over the bound of {bound}")
     return count

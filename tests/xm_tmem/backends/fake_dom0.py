@@ -81,7 +81,7 @@ class FakeKernel:
 
     def ioctl(self, fd: int, request: int, argument: bytearray) -> int:
         if fd < 0:
-            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            raise ValueError("file descriptor cannot be a negative integer (-1)")
         assert fd in self._devices
         assert request == IOCTL_HYPERCALL
         if self.fails:

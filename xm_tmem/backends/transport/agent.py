@@ -22,12 +22,12 @@ PROTOCOL, VERSION, UNKNOWN, REFUSED, NOT_PERMITTED, UNREACHABLE, FAILED = range(
 
 
 class AgentError(Exception):
-    """Something this host cannot do: one of the codes above and a sentence for the user."""
+    """Something this host cannot do: one of the codes above and a sentence for the user, with `values` in it."""
 
-    def __init__(self, code: int, text: str) -> None:
-        Exception.__init__(self, text)
+    def __init__(self, code: int, text: str, *values: object) -> None:
         self.code = code
-        self.text = text
+        self.text = text.format(*values)
+        Exception.__init__(self, self.text)
 
 
 # Hypercalls.
@@ -80,6 +80,8 @@ class Privcmd:
 
     def call(self, number: int, argument: bytes, offset: Optional[int], buffer: Optional[bytearray]) -> int:
         """One hypercall: its value, or -errno. `buffer` is changed in place; its address goes to `offset`."""
+        if self._fd < 0:
+            raise AgentError(UNREACHABLE, "the connection to Xen is closed")
         if os.getpid() != self._pid:
             raise AgentError(FAILED, "a connection to Xen cannot be used after a fork; open another")
         size = 0 if buffer is None else -(-len(buffer) // 16) * 16
@@ -109,15 +111,9 @@ class Privcmd:
             return int(fcntl.ioctl(self._fd, IOCTL_PRIVCMD_HYPERCALL, registers))
         except OSError as error:
             if error.errno == errno.ENOTTY:
-                raise AgentError(
-                    UNREACHABLE, "the privcmd device takes no hypercalls: is it Xen's?"
-                ) from error
+                raise AgentError(UNREACHABLE, "privcmd takes no hypercalls: is it Xen's?") from error
             if error.errno == errno.EINTR:
-                raise AgentError(
-                    FAILED, "the hypercall was interrupted; whether it took effect is unknown"
-                ) from error
-            if error.errno == errno.EBADF:
-                raise AgentError(UNREACHABLE, "the connection to Xen is closed") from error
+                raise AgentError(FAILED, "interrupted; whether the call took effect is unknown") from error
             return -(error.errno or errno.EIO)
 
     def _map(self, size: int) -> int:
@@ -138,9 +134,8 @@ class Privcmd:
                 self._mmap(whole, size, _PROT_READ_WRITE, flags | _MAP_LOCKED, -1)
             except AgentError:  # over the limit of locked memory: written to it will be all the same
                 self._mmap(whole, size, _PROT_READ_WRITE, flags, -1)
-            self._libc.madvise(
-                whole, size, _MADV_DONTFORK
-            )  # a fork would make it copy-on-write under Xen's hands
+            # A fork would make it copy-on-write under Xen's hands.
+            self._libc.madvise(whole, size, _MADV_DONTFORK)
             return whole
         except AgentError:
             self._libc.munmap(whole, size + _PAGE)
@@ -149,10 +144,7 @@ class Privcmd:
     def _mmap(self, address: Optional[int], size: int, protection: int, flags: int, fd: int) -> int:
         where = self._libc.mmap(address, size, protection, flags, fd, 0)
         if where is None or where == _MAP_FAILED:
-            raise AgentError(
-                FAILED,
-                "no memory for a hypercall of {} bytes: {}".format(size, os.strerror(ctypes.get_errno())),
-            )
+            raise AgentError(FAILED, "no memory for a hypercall: {}", os.strerror(ctypes.get_errno()))
         return int(where)
 
 
@@ -164,15 +156,11 @@ def _open_privcmd() -> int:
             if error.errno in (errno.ENOENT, errno.ENOTDIR):
                 continue
             if error.errno in (errno.EACCES, errno.EPERM):
-                raise AgentError(
-                    NOT_PERMITTED, "{} may not be opened: hypercalls take root".format(path)
-                ) from error
-            raise AgentError(UNREACHABLE, "{}: {}".format(path, os.strerror(error.errno or 0))) from error
+                raise AgentError(NOT_PERMITTED, "{} may not be opened: hypercalls take root", path) from error
+            raise AgentError(UNREACHABLE, "{}: {}", path, os.strerror(error.errno or 0)) from error
     if hypervisor_type() == "xen":
-        raise AgentError(
-            UNREACHABLE, "this runs on Xen without {}: modprobe xen-privcmd".format(PRIVCMD_PATHS[0])
-        )
-    raise AgentError(UNREACHABLE, "this is no Xen host: there is no {}".format(PRIVCMD_PATHS[0]))
+        raise AgentError(UNREACHABLE, "this runs on Xen without {}: modprobe xen-privcmd", PRIVCMD_PATHS[0])
+    raise AgentError(UNREACHABLE, "this is no Xen host: there is no {}", PRIVCMD_PATHS[0])
 
 
 def hypervisor_type() -> str:
@@ -298,9 +286,8 @@ class Xenstore:
     def _take(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            more = (
-                self._socket.recv(size - len(data)) if self._socket else os.read(self._fd, size - len(data))
-            )
+            rest = size - len(data)
+            more = self._socket.recv(rest) if self._socket else os.read(self._fd, rest)
             if not more:
                 raise OSError(errno.EPIPE, "xenstore closed the connection")
             data += more
@@ -330,12 +317,8 @@ def allowed(number: int, argument: bytes) -> bool:
 
 _HELLO, _HYPERCALLS, _DIRECTORY, _INFO, _ANSWER, _ERROR = 1, 2, 3, 4, 0x80, 0xFF
 _MAGIC, _WIRE_VERSION = b"XMTM", 1
-_HEADER, _GREETING, _WORD, _LENGTH = (
-    struct.Struct("<II"),
-    struct.Struct("<4sI"),
-    struct.Struct("<I"),
-    struct.Struct("<H"),
-)
+_HEADER, _GREETING = struct.Struct("<II"), struct.Struct("<4sI")
+_WORD, _LENGTH = struct.Struct("<I"), struct.Struct("<H")
 _CALL, _RESULT = struct.Struct("<IiIII"), struct.Struct("<qI")
 _MAX_BUFFER_BYTES, _MAX_ARGUMENT_BYTES, _MAX_CALLS = 64 << 20, 1024, 4096
 _MAX_FRAME_BYTES = _MAX_BUFFER_BYTES + (8 << 20)
@@ -357,8 +340,10 @@ class Server:
                     return
                 kind, size = _HEADER.unpack(header)
                 if size > _MAX_FRAME_BYTES:
-                    raise AgentError(PROTOCOL, "a frame of {} bytes".format(size))
+                    raise AgentError(PROTOCOL, "a frame of {} bytes", size)
                 payload = self._take(size)
+                if len(payload) < size:
+                    raise EOFError("the stream ended behind a header")
             except (AgentError, EOFError) as error:
                 self._give(_ERROR, _WORD.pack(PROTOCOL) + _text(str(error)))
                 return
@@ -380,18 +365,16 @@ class Server:
             if payload[:4] != _MAGIC or len(payload) != _GREETING.size:
                 raise AgentError(PROTOCOL, "not a greeting")
             if _GREETING.unpack(payload)[1] != _WIRE_VERSION:
-                raise AgentError(VERSION, "the agent speaks version {} of the protocol".format(_WIRE_VERSION))
+                raise AgentError(VERSION, "the agent speaks version {} of the protocol", _WIRE_VERSION)
             return _GREETING.pack(_MAGIC, _WIRE_VERSION) + _fields(_facts())
-        raise AgentError(UNKNOWN, "the agent knows no request {}".format(kind))
+        raise AgentError(UNKNOWN, "the agent knows no request {}", kind)
 
     def _hypercalls(self, payload: bytes) -> bytes:
         parts = []
         calls = _calls(payload)
         for number, argument, _, _ in calls:
             if not allowed(number, argument):
-                raise AgentError(
-                    REFUSED, "the agent lets no hypercall {} of this kind through".format(number)
-                )
+                raise AgentError(REFUSED, "the agent lets no hypercall {} of this kind through", number)
         if self._privcmd is None:
             self._privcmd = Privcmd()
         for number, argument, offset, buffer in calls:
@@ -481,4 +464,7 @@ def main() -> None:
     """Serve standard input and output, which nothing else may write to from here on."""
     write_fd = os.dup(1)
     os.dup2(2, 1)
-    Server(0, write_fd).run()
+    try:
+        Server(0, write_fd).run()
+    except (BrokenPipeError, ConnectionError):
+        pass  # whoever asked has gone

@@ -10,7 +10,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from tests import recordings
+from tests import optional, recordings
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -27,8 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-def pytest_report_header() -> str:
-    return recordings.header_line()
+def pytest_report_header() -> list[str]:
+    return [recordings.header_line(), *optional.header_lines()]
 
 
 @pytest.fixture

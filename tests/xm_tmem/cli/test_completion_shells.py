@@ -15,14 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.optional import need
+
 ROOT = Path(__file__).parents[3]
 SCRIPTS = ROOT / "completions"
 Offered = Callable[[dict[str, str], str], list[str]]
-
-
-def need(program: str) -> None:
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} is not installed")
 
 
 @pytest.fixture
@@ -55,7 +52,7 @@ def bash(environ: dict[str, str], line: str) -> list[str]:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     assert ran.stderr == ""
@@ -71,7 +68,7 @@ def fish(environ: dict[str, str], line: str) -> list[str]:
         env=environ,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
         check=True,
     )
     assert ran.stderr == ""
@@ -195,7 +192,7 @@ def test_at_a_prompt(shell: str, environ: dict[str, str], keys: str, expected: s
 def test_zsh_and_bash_scripts_have_no_syntax_errors() -> None:
     for shell, name in (("bash", "xm.bash"), ("zsh", "_xm"), ("fish", "xm.fish")):
         if shutil.which(shell):
-            subprocess.run([shell, "-n", str(SCRIPTS / name)], check=True, timeout=20)
+            subprocess.run([shell, "-n", str(SCRIPTS / name)], check=True, timeout=60)
 
 
 def test_a_static_word_costs_bash_a_third_of_a_python() -> None:

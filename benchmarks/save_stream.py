@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How fast a save writes a container and a restore reads one, against dd of the same bytes through a pipe.
+
+The hypervisor costs nothing here: pages come from memory and are put nowhere. What is measured is this project's own
+work for each page: items, checksums, the log of handles, verification. `python -m benchmarks.save_stream [MiB]`
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from xm_tmem.backends.interface import (
+    Capability,
+    ClientInfo,
+    DomainInfo,
+    HostInfo,
+    Invalidation,
+    PoolInfo,
+    SavedPage,
+    TmemState,
+)
+from xm_tmem.errors import NoClient, TmemError
+from xm_tmem.ids import DomainId, PoolId, SharedUuid
+from xm_tmem.operations.migration import restore, save
+from xm_tmem.units import PAGE_BYTES, PAGES_PER_MB
+
+DOMAIN = DomainId(1)
+POOL = PoolId(0)
+GOAL_MB_PER_S = 150
+GOAL_EXTRA_MB = 64
+
+
+class FreeHost:
+    """As much of a Backend as a save and a restore use, at no cost; with `pages` None the domain is no client yet."""
+
+    name = "free:"
+    capabilities = ~Capability(0)
+
+    def __init__(self, pages: int | None) -> None:
+        self._pages = pages
+        self._frozen = False
+        choose = random.Random(1)
+        self._contents = [choose.randbytes(PAGE_BYTES) for _ in range(1024)]
+
+    def host(self) -> HostInfo:
+        return HostInfo("free:", "4.12.4", "4.12", "", TmemState.ON, "", details={"quirks": "documented"})
+
+    def domains(self) -> list[DomainInfo]:
+        return [DomainInfo(DOMAIN)]
+
+    def client_info(self, client: DomainId) -> ClientInfo:
+        if self._pages is None:
+            raise NoClient("no client yet")
+        return ClientInfo(0, False, self._frozen, nr_pools=1)
+
+    def pools(self, client: DomainId) -> list[PoolInfo]:
+        return [PoolInfo(POOL, True, False, self._pages or 0, SharedUuid(0, 0))]
+
+    def list_text(self, client: DomainId | None, *, use_long: bool) -> bytes:
+        return b"P=CI:1,PI:0,PT:PP,U0:0,U1:0\n"
+
+    def save_begin(self, client: DomainId, *, live: bool) -> None:
+        self._frozen = True
+
+    def save_end(self, client: DomainId) -> None:
+        self._frozen = False
+
+    def save_pages(self, client: DomainId, pool: PoolId) -> Iterator[SavedPage]:
+        for number in range(self._pages or 0):
+            yield SavedPage(POOL, number >> 10, number & 1023, self._contents[number & 1023])
+
+    def restore_begin(self, client: DomainId) -> None:
+        self._pages = 0
+
+    def restore_pool(self, client: DomainId, pool: PoolInfo) -> None:
+        """There is one already."""
+
+    def restore_page(self, client: DomainId, page: SavedPage) -> None:
+        self._pages = (self._pages or 0) + 1
+
+    def restore_pages(self, client: DomainId, pages: Sequence[SavedPage]) -> list[TmemError | None]:
+        self._pages = (self._pages or 0) + len(pages)
+        return [None] * len(pages)
+
+    def restore_invalidations(self, client: DomainId, handles: Sequence[Invalidation]) -> None:
+        """There are none."""
+
+
+def timed(what: str, size_bytes: int, act: Callable[[], object]) -> float:
+    """Seconds that `act` took; prints rate and memory."""
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    act()
+    seconds = time.perf_counter() - start
+    extra_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1024
+    print(f"{what:8} {size_bytes / seconds / 1e6:6.0f} MB/s, {extra_mb:5.1f} MiB of memory more")
+    return seconds
+
+
+def pipe(path: str) -> None:
+    """dd | dd"""
+    with subprocess.Popen(["dd", f"if={path}", "bs=1M", "status=none"], stdout=subprocess.PIPE) as reader:
+        subprocess.run(["dd", "of=/dev/null", "bs=1M", "status=none"], stdin=reader.stdout, check=True)
+
+
+def main(size_mb: int = 1024) -> None:
+    pages = size_mb * PAGES_PER_MB
+    size_bytes = pages * PAGE_BYTES
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.NamedTemporaryFile(dir=memory) as file:
+        source, target = FreeHost(pages), FreeHost(None)
+        saving = timed("save", size_bytes, lambda: save(source, DOMAIN, file))  # type: ignore[arg-type]
+        piping = timed("dd | dd", size_bytes, lambda: pipe(file.name))
+        file.seek(0)
+        reading = timed("restore", size_bytes, lambda: restore(target, DOMAIN, file, file.name))  # type: ignore[arg-type]
+        print(
+            f"{size_mb} MiB: save {saving / piping:.1f} times, restore {reading / piping:.1f} times as long as dd | dd"
+        )
+        print(f"goals: {GOAL_MB_PER_S} MB/s, {GOAL_EXTRA_MB} MiB of memory more")
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

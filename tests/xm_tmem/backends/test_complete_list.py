@@ -9,11 +9,13 @@ from collections.abc import Sequence
 import pytest
 
 from hypervisor_model.hypervisor import Hypervisor
+from hypervisor_model.public import tmem, xen
 from hypervisor_model.public.wire import Call
 from tests.contract.translating import TranslatingTransport, model_release
 from xm_tmem.backends import complete_list
 from xm_tmem.backends.complete_list import is_whole
 from xm_tmem.backends.hypercall import HypercallBackend
+from xm_tmem.errors import HypercallError
 from xm_tmem.ids import DomainId
 
 DOMAINS, POOLS = 1000, 4
@@ -106,6 +108,26 @@ def test_a_client_that_goes_away_between_two_calls_is_left_out() -> None:
         backend._abi(), backend.transport.call_many, lambda: [DomainId(0), DomainId(1), DomainId(2)]
     )
     assert fetch.of_all(use_long=False) == hypervisor.list_text(1).encode()
+
+
+class Exhausted(TranslatingTransport):
+    """Has no memory left for the listing of domain 2."""
+
+    def call_many(self, calls: Sequence[Call]) -> list[int]:
+        values = super().call_many(calls)
+        lists = [
+            call.number == xen.HYPERCALL_TMEM_OP and call.argument[8] == tmem.TMEMC_LIST for call in calls
+        ]
+        hits = [there and call.argument[12] == 2 for there, call in zip(lists, calls, strict=True)]
+        return [-xen.EFAULT if hit else value for hit, value in zip(hits, values, strict=True)]
+
+
+def test_a_client_that_cannot_be_listed_is_not_passed_over() -> None:
+    hypervisor = Hypervisor(release="4.3")
+    for domid in range(4):
+        hypervisor.create_domain(domid).new_pool()
+    with pytest.raises(HypercallError, match="LIST"):
+        HypercallBackend("xen:///", Exhausted("4.5", hypervisor)).list_text(None, use_long=False)
 
 
 @pytest.mark.parametrize(

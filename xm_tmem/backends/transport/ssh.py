@@ -76,6 +76,8 @@ def ssh_command(
         f"ConnectTimeout={max(1, round(timeout_seconds))}",
         "ServerAliveInterval=5",
         "ServerAliveCountMax=2",
+        "ClearAllForwardings=yes",  # what the user's configuration forwards is not for this connection
+        "RemoteCommand=none",
     ]
     if not interactive:
         options.append("BatchMode=yes")

@@ -321,7 +321,7 @@ class TlsfPool:
         for level in range(_LEVELS):
             assert bool(self._first_level >> level & 1) == bool(self._second_level[level]), level
         assert len(seen) <= self.pages, (len(seen), self.pages)
-        assert self.pages <= self.used_units <= self.pages * (PAGE_UNITS - 1), (self.used_units, self.pages)
+        assert self.pages <= self.used_units <= self.pages * PAGE_UNITS, (self.used_units, self.pages)
 
     def _check_page(self, free: FreeBlock) -> Block:
         """The links and the sizes of the page around `free`; returns its end."""

@@ -17,7 +17,16 @@ from xm_tmem.backends.hypercall import HypercallBackend
 from xm_tmem.backends.interface import Capability, TmemState, require
 from xm_tmem.backends.transport import Transport
 from xm_tmem.backends.transport.inprocess import InProcessTransport
-from xm_tmem.errors import Failed, HypercallError, NotPermitted, TmemError, TmemOff, Unreachable, Unsupported
+from xm_tmem.errors import (
+    BadInput,
+    Failed,
+    HypercallError,
+    NotPermitted,
+    TmemError,
+    TmemOff,
+    Unreachable,
+    Unsupported,
+)
 from xm_tmem.ids import DomainId, SharedUuid
 
 WEB = DomainId(1)
@@ -132,6 +141,14 @@ def test_compression_cannot_be_switched_under_dedup() -> None:
     backend = HypercallBackend("test", InProcessTransport(hypervisor))
     with pytest.raises(Failed, match="tmem_dedup"):
         backend.set_compress(WEB, True)
+
+
+def test_an_amount_that_xen_would_take_for_nothing_is_refused() -> None:
+    """It adds 3 before it divides by 4, in 32 bits."""
+    backend = HypercallBackend("xen:///", TranslatingTransport("4.7", booted("4.3")))
+    assert backend.flush(0xFFFFFFFC) == 0
+    with pytest.raises(BadInput):
+        backend.flush(0xFFFFFFFD)
 
 
 def test_the_table_agrees_with_the_history() -> None:

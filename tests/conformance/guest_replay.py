@@ -33,7 +33,7 @@ _FIELDS: Final = ("ret", "op", "pool", "flags", "index", "content", "oid0", "oid
 _FROM_GFN: Final = 0
 _TO_GFN: Final = 1
 
-# Tags of a listing's lines that must agree: always; where nothing was ever evicted or refused; then with dedup too.
+# Tags of a listing's lines that must agree: always, and as long as nothing was evicted or refused.
 _ALWAYS: Final = {"G": ("Tt", "Te"), "P": ("ps", "pt", "gs", "gt", "ft", "ot")}
 _SPARED: Final = {
     "G": ("Ec", "Em", "Oc", "Om", "Nc", "Nm", "Pc", "Pm", "Sc", "Sm", "Gd"),
@@ -85,7 +85,10 @@ class GuestReplay:
         self._latest: dict[bytes, bytes] = {}  # token by key
         self._persistent: set[int] = set()  # pools
         self._snapshots = list(reversed(trace.snapshots))
-        self._unstorable = 0  # puts still to fail before the next snapshot for want of a block of their size
+        self._unstorable: dict[
+            int, int
+        ] = {}  # by pool: puts still to fail before the next snapshot, see _look_ahead
+        self._refused = 0  # puts, for want of memory
 
     def run(self, *, keep_going: int = 1, most_wrong: int | None = None) -> GuestOutcome:
         """Replay up to divergence number `keep_going`, or until errors of one kind lead by `most_wrong`."""
@@ -125,11 +128,14 @@ class GuestReplay:
                 gfn = _TO_GFN if op == GET else _FROM_GFN
                 argument = _OP.pack(op, pool, oid0, oid1, oid2, index, 0, 0, 0, gfn)
             key = argument[_KEY]
-            unstorable = op == PUT and ret == -xen.ENOMEM and self._unstorable > 0
+            unstorable = op == PUT and ret == -xen.ENOMEM and self._unstorable.get(pool, 0) > 0
             if op == PUT:
                 latest[key] = token = _unstorable_token(content) if unstorable else _token(content, flags)
                 memory.store(_FROM_GFN, token)
-                self._unstorable -= unstorable
+                if unstorable:
+                    self._unstorable[pool] -= 1
+                elif ret < 0:
+                    self._refused += 1
             if pressure is not None and not unstorable:
                 pressure.follow(op, pool, key, index, ret)
             got = call(0, xen.HYPERCALL_TMEM_OP, argument)
@@ -163,11 +169,9 @@ class GuestReplay:
         expected, got = counters(snapshot.listing), counters(self._listing())
         if self._pressure is not None:
             got["G", "Tt"] = str(int(got["G", "Tt"]) - self._pressure.operations_counted)
+        spared = expected["G", "Et"] == "0" and not self._refused
         for line, tag in expected:
-            letter = line[0]
-            wanted = tag in _ALWAYS.get(letter, ()) or (
-                tag in _SPARED.get(letter, ()) and not self.trace.short_of_memory
-            )
+            wanted = tag in _ALWAYS.get(line[0], ()) or (spared and tag in _SPARED.get(line[0], ()))
             if wanted and got.get((line, tag)) != expected[line, tag]:
                 outcome.divergences.append(
                     f"  snapshot {snapshot.tag!r} after {snapshot.after_records} records: {line} {tag}: "
@@ -182,9 +186,11 @@ class GuestReplay:
         """
         if self._snapshots and self.trace.compresses and self.hypervisor.release.client_info_abi:
             expected, got = counters(self._snapshots[-1].listing), counters(self._listing())
-            self._unstorable = sum(
-                int(value) - int(got.get(place, "0")) for place, value in expected.items() if place[1] == "px"
-            )
+            self._unstorable = {
+                int(line.rpartition("PI:")[2]): int(value) - int(got.get((line, tag), "0"))
+                for (line, tag), value in expected.items()
+                if tag == "px" and line.startswith("P ")
+            }
 
     def _listing(self) -> str:
         """LIST, all clients, long; on 4.3 it counts as an operation, as it did in the recording."""

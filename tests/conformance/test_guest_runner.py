@@ -43,10 +43,10 @@ ROOMY, TIGHT = 5000, 560  # host pages; a 4.12 host keeps 256 free
 Row = list[int]  # ret, op, pool, index, content, oid word 0
 
 
-def record(path: Path, release: str, frames: int, *, seed: int = 1) -> list[Row]:
+def record(path: Path, release: str, frames: int, *, seed: int = 1, options: str = "tmem=1") -> list[Row]:
     """Let a guest with a cleancache and a frontswap work on a host of `frames` pages, and write down what it saw."""
     rng = random.Random(seed)
-    hypervisor = Hypervisor(release=release, frames=frames, command_line="tmem=1", contents="tokens")
+    hypervisor = Hypervisor(release=release, frames=frames, command_line=options, contents="tokens")
     guest = hypervisor.create_domain(0, gfns=2)
     rows: list[Row] = []
     snapshots: list[dict[str, Any]] = []
@@ -57,7 +57,7 @@ def record(path: Path, release: str, frames: int, *, seed: int = 1) -> list[Row]
             argument = tmem.TMEM_OP_CREAT.pack(op, 0, 0, 0, index, 0).ljust(tmem.TMEM_OP_BYTES, b"\0")
         else:
             argument = tmem.TMEM_OP_GEN.pack(op, pool, tmem.oid_to_bytes(oid), index, 0, 0, 0, op == GET)
-        guest.memory.store(0, b"\xff" + content.to_bytes(8, "little"))
+        guest.memory.store(0, b"\x03" + content.to_bytes(8, "little"))  # hardly compressible, if at all
         rows.append([hypervisor.hypercall(0, HYPERCALL_TMEM_OP, argument), op, pool, index, content, oid])
 
     version = tmem.TMEM_SPEC_VERSION << tmem.TMEM_POOL_VERSION_SHIFT
@@ -80,7 +80,7 @@ def record(path: Path, release: str, frames: int, *, seed: int = 1) -> list[Row]
             snapshots.append(
                 {"tag": tag, "after_records": len(rows), "list": hypervisor.list_text(use_long=True)}
             )
-    write(path, release, rows, snapshots)
+    write(path, release, rows, snapshots, options)
     return rows
 
 
@@ -92,7 +92,9 @@ def guest_listing(hypervisor: Hypervisor) -> None:
     assert hypervisor.hypercall(0, HYPERCALL_TMEM_OP, argument, {1 << 20: bytearray(8192)}) == 0
 
 
-def write(path: Path, release: str, rows: list[Row], snapshots: list[dict[str, Any]]) -> None:
+def write(
+    path: Path, release: str, rows: list[Row], snapshots: list[dict[str, Any]], options: str = "tmem=1"
+) -> None:
     header = {
         "format": "tmem-ops/1",
         "types": TYPES,
@@ -100,7 +102,7 @@ def write(path: Path, release: str, rows: list[Row], snapshots: list[dict[str, A
         "records": len(rows),
         "machine_mib": 1,
         "xen": f"{release}.4",
-        "xen_args": "console=com1 tmem=1",
+        "xen_args": f"console=com1 {options}",
     }
     columns = {name: [0] * len(rows) for name in FIELDS}
     for place, name in enumerate(("ret", "op", "pool", "index", "content", "oid0")):
@@ -136,6 +138,17 @@ def test_roomy_run_agrees(path: Path, release: str) -> None:
     assert not trace.short_of_memory
     outcome = GuestReplay(trace).run()
     assert (outcome.records, outcome.snapshots, outcome.divergences) == (RECORDS, RECORDS // 500, [])
+
+
+def test_puts_of_sizes_that_no_block_has_fail_too(path: Path) -> None:
+    rows = record(path, "4.12", ROOMY, options="tmem=1 tmem_compress=1")
+    failed = sum(row[1] == PUT and row[0] < 0 for row in rows)
+    trace = GuestTrace(path)
+    outcome = GuestReplay(trace).run(keep_going=3)
+    assert trace.short_of_memory
+    assert failed > 10
+    assert outcome.divergences == []
+    assert outcome.followed == ", 0 evictions and 0 refusals followed"
 
 
 @pytest.mark.parametrize(("release", "frames"), [("4.12", TIGHT), ("4.3", 300)])

@@ -58,10 +58,14 @@ class Balloon:
 
 
 class SelfBalloon:
-    """The kernel driver's worker on one guest: every `interval_s`, balloon, then shrink frontswap."""
+    """The kernel driver's worker on one guest: every `interval_s`, balloon, then shrink frontswap.
 
-    def __init__(self, balloon: Balloon, settings: Settings) -> None:
+    `scale`: how many pages each page of the guest stands for; the driver's constants are of real ones.
+    """
+
+    def __init__(self, balloon: Balloon, settings: Settings, *, scale: int = 1) -> None:
         self._balloon = balloon
+        self._scale = scale
         self._settings = settings
         self._shrinker = SelfShrink(settings)
         balloon.guest.add_timer(settings.interval_s * SECOND_NS, self.run)
@@ -75,15 +79,16 @@ class SelfBalloon:
         )
         held = 0 if frontswap is None else frontswap.curr_pages
         if settings.selfballooning:
+            scale = self._scale
             target = selfballoon_target(
                 settings,
-                totalram=memory.totalram,
-                max_pfn=self._balloon.max_pfn,
-                committed=memory.committed,
-                totalreserve=memory.reserved,
-                frontswap_pages=held,
+                totalram=memory.totalram * scale,
+                max_pfn=self._balloon.max_pfn * scale,
+                committed=memory.committed * scale,
+                totalreserve=memory.reserved * scale,
+                frontswap_pages=held * scale,
             )
-            self._balloon.set_target(target, now_ns)
+            self._balloon.set_target(target // scale, now_ns)
         if settings.selfshrinking and frontswap is not None:
             self._shrinker.run(held, self._shrink)
 
@@ -99,10 +104,11 @@ class SelfBalloon:
 
 
 class DaemonBalloon:
-    """xenballoond in one guest, every `interval_s`. `directed_kb` is dom0's memory/target for it."""
+    """xenballoond in one guest, every `interval_s`. `directed_kb` is dom0's memory/target for it; `scale` as above."""
 
-    def __init__(self, balloon: Balloon, daemon: Xenballoond) -> None:
+    def __init__(self, balloon: Balloon, daemon: Xenballoond, *, scale: int = 1) -> None:
         self._balloon = balloon
+        self._page_kb = 4 * scale
         self.daemon = daemon
         self.directed_kb: int | None = None
         balloon.guest.add_timer(daemon.config.interval_s * SECOND_NS, self.run)
@@ -110,10 +116,11 @@ class DaemonBalloon:
     def run(self, now_ns: int) -> None:
         """One round of the script's loop."""
         memory = self._balloon.guest.memory
+        page_kb = self._page_kb
         target_kb = self.daemon.balloon_target_kb(
-            memory.totalram << 2, memory.committed << 2, self.directed_kb
+            memory.totalram * page_kb, memory.committed * page_kb, self.directed_kb
         )
-        self._balloon.set_target(target_kb >> 2, now_ns)
+        self._balloon.set_target(target_kb // page_kb, now_ns)
         if memory.frontswap is not None:
             target = self.daemon.preswap_target(memory.frontswap.curr_pages)
             if target is not None:

@@ -89,6 +89,18 @@ class Contents:
         return (kind << 64 | self._private | number).to_bytes(9, "big")
 
 
+class ExpandedContents(Contents):
+    """The same pages as bytes, for a host that looks inside them."""
+
+    __slots__ = ()
+
+    def file_page(self, key: int, version: int = 0) -> bytes:
+        return expand(super().file_page(key, version))
+
+    def anon_page(self) -> bytes:
+        return expand(super().anon_page())
+
+
 def compressed_bytes(token: bytes) -> int:
     """The size model: what LZO would leave of the page."""
     return PAGE_SIZE * COMPRESSED_256THS[token[0]] >> 8

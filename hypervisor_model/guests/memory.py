@@ -223,6 +223,8 @@ class GuestMemory:
         versions = self._versions
         puts = stuck = 0
         swap_outs, write_backs = self.swap_outs, self.written_back
+        frontswap = self.frontswap
+        stores = 0 if frontswap is None else frontswap.succ_stores + frontswap.failed_stores
         while len(pages) > goal - self.reserved:  # a back end in the guest's own memory moves `reserved`
             try:
                 key, flags = pop_victim()
@@ -252,6 +254,8 @@ class GuestMemory:
                 clean_page(key, version),
             )
             puts += 1
+        if frontswap is not None:
+            puts += frontswap.succ_stores + frontswap.failed_stores - stores
         now_ns += puts * (costs.put_ns + costs.hypercall_ns)
         return self._write_out(now_ns, self.written_back - write_backs, self.swap_outs - swap_outs)
 

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from hypervisor_model.guests.contents import RANDOM, ZERO_TOKEN
+from hypervisor_model.guests.contents import RANDOM, ZERO_TOKEN, expand
 from hypervisor_model.guests.handle import TmemHandle
 from hypervisor_model.public.tmem import (
     TMEM_DESTROY_POOL,
@@ -170,6 +170,11 @@ def content_token(operation: Operation) -> bytes:
     return bytes((RANDOM,)) + operation.content.to_bytes(8, "little")
 
 
+def whole_page(operation: Operation) -> bytes:
+    """The same for a host that looks inside pages."""
+    return expand(content_token(operation))
+
+
 class ReplayedGuest:
     """Drives one domain with a recording; fulfils the scenario's GuestDriver."""
 
@@ -177,13 +182,20 @@ class ReplayedGuest:
     _operations: Iterator[Operation] | None = None
 
     def __init__(
-        self, recording: Recording, handle: TmemHandle, *, speed: float = 1.0, start_us: int = 0
+        self,
+        recording: Recording,
+        handle: TmemHandle,
+        *,
+        speed: float = 1.0,
+        start_us: int = 0,
+        whole_pages: bool = False,
     ) -> None:
         if speed <= 0:
             raise ValueError("speed must be positive")
         self.recording = recording
         self._handle = handle
         self._speed = speed
+        self._page = whole_page if whole_pages else content_token
         self._start_us = start_us
         self._first_us = int(recording.header["t0_us"])
         self._pools: dict[int, int] = {}  # recorded id -> the model's
@@ -236,7 +248,7 @@ class ReplayedGuest:
             return
         persistent = operation.pool in self._persistent
         if op == TMEM_PUT_PAGE:
-            taken = self._handle.put(pool, operation.oid, operation.page_index, content_token(operation)) == 1
+            taken = self._handle.put(pool, operation.oid, operation.page_index, self._page(operation)) == 1
             self.puts += not persistent
             self.puts_failed += not persistent and not taken
             self.persistent_puts += persistent

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from hypervisor_model.guests import kinds
 from hypervisor_model.scenario import direct
 from hypervisor_model.scenario.driver import GuestKind
 
@@ -17,5 +18,18 @@ GUEST_KINDS: Final[Mapping[str, GuestKind]] = {
         properties=direct.PROPERTIES,
         make=direct.make,
         complaint=direct.complaint,
+    ),
+    "linux": GuestKind(
+        summary="A guest kernel's memory under a workload: page cache, swap, cleancache, frontswap, balloon.",
+        properties=kinds.LINUX,
+        make=kinds.make_linux,
+        required=("workload",),
+    ),
+    "recorded": GuestKind(
+        summary="What a real Linux guest asked of tmem, from a recording.",
+        properties=kinds.RECORDED,
+        make=kinds.make_recorded,
+        required=("file",),
+        complaint=kinds.recorded_complaint,
     ),
 }

@@ -35,7 +35,7 @@ class Oltp:
         first = file_key(mount, TABLE_INODE)
         self._keys = [first + number for number in range(table_pages)]
         self._rng.shuffle(self._keys)
-        self._weights = list(accumulate((rank + 1) ** -skew for rank in range(table_pages)))
+        self._weights = list(accumulate(round((rank + 1) ** -skew, 9) for rank in range(table_pages)))
         self._log = file_key(mount, LOG_INODE)
         self._left = transactions
         self._reads, self._writes = reads, writes

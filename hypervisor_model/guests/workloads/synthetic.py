@@ -48,7 +48,7 @@ class Zipf:
         first = file_key(mount, inode)
         self._keys = [first + number for number in range(pages)]
         self._rng.shuffle(self._keys)
-        self._weights = list(accumulate((rank + 1) ** -skew for rank in range(pages)))
+        self._weights = list(accumulate(round((rank + 1) ** -skew, 9) for rank in range(pages)))
         self._left = accesses
         self._write_share = write_share
         self._cpu_ns = cpu_ns

@@ -1,0 +1,333 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest kinds `linux` and `recorded` of a scenario file: their keys, and the drivers made of them.
+
+Left out  schemas' `kind` of the guest itself and the keys of every guest, which the scenario package has.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from hypervisor_model.guests.balloon import Balloon, DaemonBalloon, SelfBalloon
+from hypervisor_model.guests.cleancache import Cleancache
+from hypervisor_model.guests.contents import Contents, ExpandedContents
+from hypervisor_model.guests.disk import Disk
+from hypervisor_model.guests.frontswap import Frontswap
+from hypervisor_model.guests.guest import Guest
+from hypervisor_model.guests.lru import OneList, TwoLists
+from hypervisor_model.guests.memory import GuestMemory
+from hypervisor_model.guests.recording import Recording, RecordingError, ReplayedGuest
+from hypervisor_model.guests.selfballoon import GENERATIONS, Settings
+from hypervisor_model.guests.swap import SwapDevice
+from hypervisor_model.guests.traces import FORMATS
+from hypervisor_model.guests.work import Workload
+from hypervisor_model.guests.workloads.compile import Build, CompileShape
+from hypervisor_model.guests.workloads.database import Oltp
+from hypervisor_model.guests.workloads.files import FileTree, TreeScan
+from hypervisor_model.guests.workloads.synthetic import Idle, Scan, Usemem, Zipf
+from hypervisor_model.guests.workloads.traced import Traced
+from hypervisor_model.guests.xenballoond import Config, Xenballoond
+
+if TYPE_CHECKING:
+    from hypervisor_model.scenario.driver import Boot
+
+Schema = dict[str, Any]
+
+
+def _whole(text: str, low: int, high: int, default: int) -> Schema:
+    return {"description": text, "type": "integer", "minimum": low, "maximum": high, "default": default}
+
+
+def _endless(text: str, default: int | None) -> Schema:
+    return {
+        "description": text,
+        "type": ["integer", "null"],
+        "minimum": 1,
+        "maximum": 1 << 60,
+        "default": default,
+    }
+
+
+def _pages(text: str, default: str, least: int = 1) -> Schema:
+    bounds = {"x-minimum": least, "x-maximum": 1 << 28}
+    return {
+        "description": text,
+        "type": "string",
+        "pattern": r"^\d{1,18}(\.\d{1,9})? *([KMGT](i?B)?|pages?)$",
+        "x-quantity": "pages",
+        "default": default,
+        **bounds,
+    }
+
+
+def _time(text: str, default: str) -> Schema:
+    return {
+        "description": text,
+        "type": "string",
+        "pattern": r"^\d{1,18}(\.\d{1,9})? *(us|ms|s|min|h)$",
+        "x-quantity": "time",
+        "x-minimum": 0,
+        "x-maximum": 3_600_000_000,
+        "default": default,
+    }
+
+
+def _flag(text: str, default: bool) -> Schema:
+    return {"description": text, "type": "boolean", "default": default}
+
+
+def _share(text: str, default: float) -> Schema:
+    return {"description": text, "type": "number", "minimum": 0, "maximum": 8, "default": default}
+
+
+def _choice(text: str, kinds: Mapping[str, tuple[str, Schema]], default: str | None = None) -> Schema:
+    """Mappings told apart by their `kind`; the default one may leave it out."""
+    branches = []
+    for name, (summary, properties) in kinds.items():
+        const = {"description": summary, "type": "string", "const": name}
+        branch: Schema = {
+            "description": summary,
+            "type": "object",
+            "properties": {"kind": {**const, "default": name} if name == default else const, **properties},
+            "additionalProperties": False,
+        }
+        if name != default:
+            branch["required"] = ["kind"]
+        branches.append(branch)
+    schema: Schema = {"description": text, "oneOf": branches}
+    if default is not None:
+        schema["default"] = {}
+    return schema
+
+
+WORKLOADS: Final[Mapping[str, tuple[str, Schema]]] = {
+    "compile": (
+        "make -jN of a kernel, over and over.",
+        {
+            "jobs": _whole("How many compilations run side by side.", 1, 256, 4),
+            "sources": _whole("Source files in the tree.", 1, 100_000, 500),
+            "builds": _endless("So many builds, one after the other; null: no end.", 1),
+            "heap": _pages("What one compilation grows to.", "16MiB"),
+        },
+    ),
+    "oltp": (
+        "Transactions on a table by popularity, with a log.",
+        {
+            "table": _pages("The table.", "256MiB"),
+            "buffer": _pages("The database's own buffers.", "16MiB"),
+            "transactions": _endless("So many; null: no end.", 20_000),
+            "clients": _whole("Threads that do them.", 1, 256, 4),
+            "skew": _share("How much the popular pages are preferred.", 0.8),
+        },
+    ),
+    "zipf": (
+        "Pages of one file by popularity.",
+        {
+            "file": _pages("The file.", "64MiB"),
+            "accesses": _endless("So many; null: no end.", 1_000_000),
+            "skew": _share("The page of rank r is used in proportion to 1 / r**skew.", 1.0),
+            "writes": {
+                "description": "Share of writes.",
+                "type": "number",
+                "minimum": 0,
+                "maximum": 1,
+                "default": 0.0,
+            },
+        },
+    ),
+    "scan": (
+        "One file from end to end, again and again.",
+        {"file": _pages("The file.", "64MiB"), "passes": _endless("So often; null: no end.", 4)},
+    ),
+    "grep": (
+        "A tree of small files from end to end, again and again.",
+        {
+            "files": _whole("Files in the tree.", 1, 1_000_000, 5_000),
+            "passes": _whole("So often.", 1, 1_000_000, 3),
+        },
+    ),
+    "usemem": (
+        "A process that grows, uses all it has, and goes.",
+        {
+            "size": _pages("What it grows to.", "64MiB"),
+            "lifetimes": _whole("How often it comes back.", 1, 1_000_000, 1),
+            "delay": _time("When it starts, and how long it stays away.", "0s"),
+            "hold": _time("How long it keeps its memory at the end.", "0s"),
+        },
+    ),
+    "idle": (
+        "Holds memory and does next to nothing.",
+        {
+            "committed": _pages("What it was promised.", "64MiB"),
+            "seconds": _endless("For so long; null: no end.", 600),
+        },
+    ),
+    "trace": (
+        "The accesses of a trace file.",
+        {
+            "file": {"description": "Where it is.", "type": "string", "minLength": 1, "maxLength": 4096},
+            "format": {"description": "What it is.", "enum": list(FORMATS), "default": "csv"},
+            "limit": _endless("At most so many of its lines; null: all.", None),
+        },
+    ),
+}
+
+BALLOONS: Final[Mapping[str, tuple[str, Schema]]] = {
+    "none": ("The guest keeps what it has.", {}),
+    "selfballoon": (
+        "Linux's driver: give back what is not committed.",
+        {
+            "generation": {
+                "description": "Which of its two forms.",
+                "enum": list(GENERATIONS),
+                "default": "4.x",
+            },
+            "interval": _whole("Seconds between two runs.", 1, 86_400, 5),
+            "down_hysteresis": _whole("A run gives up the surplus divided by this.", 1, 1_000, 8),
+            "selfshrinking": _flag("Take pages back out of frontswap after a while.", True),
+        },
+    ),
+    "xenballoond": (
+        "The daemon of 2008.",
+        {"down_hysteresis": _whole("A round gives up the surplus divided by this.", 1, 1_000, 10)},
+    ),
+}
+
+LINUX: Final[Mapping[str, Any]] = {
+    "workload": _choice("What runs in it.", WORKLOADS),
+    "vcpus": _whole("Virtual CPUs.", 1, 128, 1),
+    "kernel": _pages("Memory that holds neither file nor anonymous pages.", "16MiB", 0),
+    "swap": _pages("The swap device.", "512MiB", 0),
+    "cleancache": _flag("Offer clean file pages to tmem.", True),
+    "frontswap": _flag("Offer pages on their way to swap to tmem.", True),
+    "lists": {
+        "description": "How pages are chosen for eviction.",
+        "enum": ["lru", "active-inactive"],
+        "default": "lru",
+    },
+    "readahead": _whole("Pages of a sequential file read at once.", 1, 1_024, 32),
+    "inodes": _whole(
+        "Files remembered; beyond it one is pruned with its pages. 0: no limit.", 0, 10_000_000, 0
+    ),
+    "image": {
+        "description": "Guests of the same image have equal files; its own if left out.",
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 32_767,
+    },
+    "disk_seek": _time("A seek of its disk.", "8ms"),
+    "balloon": _choice("What moves memory between guest and host.", BALLOONS, default="none"),
+}
+
+RECORDED: Final[Mapping[str, Any]] = {
+    "file": {"description": "A tmem-ops/1 recording.", "type": "string", "minLength": 1, "maxLength": 4096},
+    "speed": {
+        "description": "How many times faster than recorded.",
+        "type": "number",
+        "exclusiveMinimum": 0,
+        "maximum": 1_000_000,
+        "default": 1,
+    },
+    "start": _time("When it starts.", "0s"),
+}
+
+
+def recorded_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A recording that cannot be read."""
+    try:
+        Recording(spec["file"])
+    except RecordingError as error:
+        return "file", str(error)
+    return None
+
+
+def make_recorded(boot: "Boot") -> ReplayedGuest:
+    """The driver of a guest of kind `recorded`."""
+    return ReplayedGuest(
+        Recording(boot.spec["file"]),
+        boot.hypervisor.domain(boot.domain_id),
+        speed=boot.spec["speed"],
+        start_us=boot.spec["start"],
+        whole_pages=boot.hypervisor.contents == "pages",
+    )
+
+
+def make_linux(boot: "Boot") -> Guest:
+    """The driver of a guest of kind `linux`."""
+    spec = boot.spec
+    handle = boot.hypervisor.domain(boot.domain_id)
+    cleancache = Cleancache(handle if spec["cleancache"] else None)
+    cleancache.init_fs()
+    page_maker = ExpandedContents if boot.hypervisor.contents == "pages" else Contents
+    memory = GuestMemory(
+        boot.memory,
+        reserved=min(spec["kernel"], boot.memory // 2),
+        disk=Disk(seek_ns=spec["disk_seek"] * 1_000),
+        contents=page_maker(boot.domain_id, image=spec.get("image")),
+        cleancache=cleancache,
+        frontswap=Frontswap(handle) if spec["frontswap"] and spec["swap"] else None,
+        swap=SwapDevice(spec["swap"]),
+        lists=TwoLists() if spec["lists"] == "active-inactive" else OneList(),
+        readahead=spec["readahead"],
+        inode_limit=spec["inodes"],
+    )
+    guest = Guest(memory, _threads(spec["workload"], boot.seed), vcpus=spec["vcpus"])
+    _add_balloon(spec["balloon"], boot, guest)
+    return guest
+
+
+def _threads(workload: Mapping[str, Any], seed: str) -> Sequence[Workload]:
+    kind = workload["kind"]
+    if kind == "compile":
+        shape = CompileShape(sources=workload["sources"], heap_pages=workload["heap"])
+        return Build(seed, shape, builds=workload["builds"]).jobs(workload["jobs"])
+    if kind == "oltp":
+        total, clients = workload["transactions"], workload["clients"]
+        return [
+            Oltp(
+                f"{seed} {number}",
+                table_pages=workload["table"],
+                transactions=None if total is None else -(-total // clients),
+                skew=workload["skew"],
+                buffer_pages=workload["buffer"] // clients,
+                region=number + 1,
+            )
+            for number in range(clients)
+        ]
+    if kind == "zipf":
+        pages, accesses = workload["file"], workload["accesses"]
+        return [
+            Zipf(seed, pages=pages, accesses=accesses, skew=workload["skew"], write_share=workload["writes"])
+        ]
+    if kind == "scan":
+        return [Scan(pages=workload["file"], passes=workload["passes"])]
+    if kind == "grep":
+        return [TreeScan(FileTree(seed, files=workload["files"], mean_pages=2.6), passes=workload["passes"])]
+    if kind == "usemem":
+        return [
+            Usemem(
+                region=1,
+                pages=workload["size"],
+                lifetimes=workload["lifetimes"],
+                delay_ns=workload["delay"] * 1_000,
+                hold_ns=workload["hold"] * 1_000,
+            )
+        ]
+    if kind == "idle":
+        return [Idle(region=1, committed=workload["committed"], seconds=workload["seconds"])]
+    return [Traced(workload["file"], workload["format"], limit=workload["limit"])]
+
+
+def _add_balloon(spec: Mapping[str, Any], boot: "Boot", guest: Guest) -> None:
+    if spec["kind"] == "none":
+        return
+    balloon = Balloon(boot.hypervisor, boot.domain_id, guest)
+    if spec["kind"] == "selfballoon":
+        settings = Settings(
+            generation=spec["generation"],
+            interval_s=spec["interval"],
+            down_hysteresis=spec["down_hysteresis"],
+            selfshrinking=spec["selfshrinking"],
+        )
+        SelfBalloon(balloon, settings)
+    else:
+        DaemonBalloon(balloon, Xenballoond(Config(down_hysteresis=spec["down_hysteresis"])))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The guest kinds as a scenario file reaches them: booted, run, cut into steps, checkpointed."""
+
+from pathlib import Path
+
+import pytest
+
+from hypervisor_model.checkpoint import resume, write_snapshot
+from hypervisor_model.guests.kinds import BALLOONS, WORKLOADS
+from hypervisor_model.scenario.errors import ScenarioError
+from hypervisor_model.scenario.load import load_file
+from hypervisor_model.scenario.runner import Runner, boot
+from tests.hypervisor_model.guests.recordings import write_recording
+
+GUEST = "{{kind: linux, name: g, memory: 4MiB, kernel: 1MiB, {more}, workload: {workload}}}"
+HOST = "duration: 2s\nhost: {{memory: 24MiB, exact: false, contents: {contents}}}\nguests:\n"
+SMALL = {
+    "compile": "{kind: compile, jobs: 2, sources: 2, heap: 2MiB}",
+    "oltp": "{kind: oltp, table: 8MiB, buffer: 1MiB, transactions: 200}",
+    "zipf": "{kind: zipf, file: 8MiB, accesses: 4000, writes: 0.1}",
+    "scan": "{kind: scan, file: 5MiB, passes: 3}",
+    "grep": "{kind: grep, files: 300, passes: 2}",
+    "usemem": "{kind: usemem, size: 6MiB}",
+    "idle": "{kind: idle, committed: 2MiB, seconds: 2}",
+    "trace": "{kind: trace, file: TRACE}",
+}
+
+
+def runner_of(tmp_path: Path, *guests: str, contents: str = "tokens") -> Runner:
+    trace = tmp_path / "trace.csv"
+    trace.write_text("".join(f"1,{number % 1500}\n" for number in range(3000)))
+    file = tmp_path / "scenario.yaml"
+    text = HOST.format(contents=contents) + "".join(f"  - {guest}\n" for guest in guests)
+    file.write_text(text.replace("TRACE", str(trace)))
+    return boot(load_file(str(file)))
+
+
+def test_every_workload_is_tried_here() -> None:
+    assert set(SMALL) == set(WORKLOADS)
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_a_workload_runs_and_reports(tmp_path: Path, kind: str) -> None:
+    runner = runner_of(tmp_path, GUEST.format(more="vcpus: 2", workload=SMALL[kind]))
+    while not runner.finished:
+        runner.advance(100_000)
+    report = runner.guests[0].driver.report()
+    assert report["units"]
+    assert report["accesses"]
+    assert kind == "idle" or runner.operations
+    runner.hypervisor.check()
+
+
+@pytest.mark.parametrize("balloon", BALLOONS)
+def test_a_balloon_runs(tmp_path: Path, balloon: str) -> None:
+    workload = "{kind: idle, committed: 1MiB, seconds: null}"
+    guest = GUEST.replace("memory: 4MiB", "memory: 20MiB").format(
+        more=f"balloon: {{kind: {balloon}}}", workload=workload
+    )
+    runner = runner_of(tmp_path, guest)
+    runner.duration_us = 30_000_000
+    while not runner.finished:
+        runner.advance(100_000)
+    totalram = runner.guests[0].driver.report()["totalram"]
+    assert isinstance(totalram, int)
+    assert (totalram < 20 << 8) == (balloon != "none")
+
+
+def test_how_the_work_is_cut_does_not_matter(tmp_path: Path) -> None:
+    guests = [
+        GUEST.format(more="swap: 8MiB", workload=SMALL[kind]).replace("name: g", f"name: {kind}")
+        for kind in ("compile", "usemem", "zipf")
+    ]
+    whole, pieces = runner_of(tmp_path, *guests), runner_of(tmp_path, *guests)
+    while not whole.finished:
+        whole.advance(1_000_000)
+    while not pieces.finished:
+        pieces.advance(37)
+    assert [g.driver.report() for g in whole.guests] == [g.driver.report() for g in pieces.guests]
+    assert whole.hypervisor.list_text(use_long=True) == pieces.hypervisor.list_text(use_long=True)
+
+
+def test_a_guest_resumed_from_a_checkpoint_ends_like_one_that_was_not(tmp_path: Path) -> None:
+    guests = [
+        GUEST.format(more="swap: 8MiB, balloon: {kind: selfballoon}", workload=SMALL[kind]).replace(
+            "name: g", f"name: {kind}"
+        )
+        for kind in ("compile", "oltp")
+    ]
+    whole, first = runner_of(tmp_path, *guests), runner_of(tmp_path, *guests)
+    while not whole.finished:
+        whole.advance(1_000_000)
+    first.advance(500)
+    write_snapshot(str(tmp_path / "checkpoint"), first, {})
+    second = resume(str(tmp_path / "checkpoint"))
+    while not second.finished:
+        second.advance(1_000_000)
+    assert [g.driver.report() for g in whole.guests] == [g.driver.report() for g in second.guests]
+
+
+@pytest.mark.parametrize("contents", ["tokens", "pages"])
+def test_a_recording_is_replayed(tmp_path: Path, contents: str) -> None:
+    path = write_recording(tmp_path / "small.tmemops.gz", gets=True)
+    runner = runner_of(
+        tmp_path, f"{{kind: recorded, name: r, memory: 4MiB, file: {path}}}", contents=contents
+    )
+    while not runner.finished:
+        runner.advance(1_000)
+    report = runner.guests[0].driver.report()
+    assert report["gets_unlike_recorded"] == 0
+    assert report["ephemeral_hits"] == 100
+
+
+def test_a_file_that_is_no_recording_is_refused_when_the_scenario_is_read(tmp_path: Path) -> None:
+    (tmp_path / "bad").write_bytes(b"no gzip")
+    with pytest.raises(ScenarioError, match="file"):
+        runner_of(tmp_path, f"{{kind: recorded, name: r, file: {tmp_path / 'bad'}}}")

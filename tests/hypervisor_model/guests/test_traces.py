@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Recordings and public traces: read as written, and refused when they are not what they are said to be."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import pytest
+
+from hypervisor_model.guests.contents import ZERO_TOKEN
+from hypervisor_model.guests.handle import file_key
+from hypervisor_model.guests.recording import Recording, RecordingError, ReplayedGuest, content_token
+from hypervisor_model.guests.traces import Access, TraceError, read_trace
+from hypervisor_model.guests.workloads.traced import Traced
+from tests.hypervisor_model.guests.recordings import write_recording
+from tests.hypervisor_model.guests.standin import StandIn
+
+
+def test_a_recording_is_read_block_by_block(tmp_path: Path) -> None:
+    recording = Recording(str(write_recording(tmp_path / "r", gets=True)))
+    operations = list(recording)
+    assert len(operations) == recording.records == 201
+    assert [operation.op for operation in operations[:3]] == [1, 4, 4]
+    assert (operations[5].oid, operations[5].page_index, operations[5].content) == (7, 4, 4)
+    assert operations[0].time_us == 1010
+    assert operations[200].time_us == 1000 + 201 * 10
+    assert list(recording.operations(skip=150)) == operations[150:]
+
+
+def test_equal_contents_are_equal_tokens_and_a_zero_page_is_zero(tmp_path: Path) -> None:
+    operations = list(Recording(str(write_recording(tmp_path / "r"))))
+    tokens = [content_token(operation) for operation in operations[1:]]
+    assert tokens[3] == ZERO_TOKEN
+    assert tokens[5] == tokens[55] != tokens[6]
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ({"format": "other"}, "not a tmem-ops/1"),
+        ({"types": "I"}, "not a tmem-ops/1"),
+        ({"records": "many"}, "lacks `records`"),
+        ({"records": 5}, "a block of 101 records where 5 are left"),
+        ({"records": 500}, "cut off"),
+    ],
+)
+def test_a_damaged_recording_is_refused(tmp_path: Path, header: dict[str, object], told: str) -> None:
+    path = write_recording(tmp_path / "r", header=header)
+    with pytest.raises(RecordingError, match=told):
+        list(Recording(str(path)))
+
+
+def test_replay_makes_the_calls_at_their_times(tmp_path: Path) -> None:
+    tmem = StandIn(1000)
+    guest = ReplayedGuest(
+        Recording(str(write_recording(tmp_path / "r", gets=True))), tmem, speed=2, start_us=500
+    )
+    assert guest.step(1_000, 500 + 50 * 5) == 50
+    assert guest.time_us == 500 + 50 * 5
+    while not guest.finished:
+        assert guest.step(7, 1 << 60)
+    report = guest.report()
+    assert (report["ephemeral_puts"], report["ephemeral_hits"], report["gets_unlike_recorded"]) == (
+        100,
+        100,
+        0,
+    )
+    assert [call[0] for call in tmem.calls].count("put") == 100
+
+
+def test_replay_tells_where_the_model_answers_otherwise(tmp_path: Path) -> None:
+    guest = ReplayedGuest(Recording(str(write_recording(tmp_path / "r", gets=True))), StandIn(60))
+    guest.step(1_000, 1 << 60)
+    assert guest.unlike_recorded == 40
+
+
+def trace_of(tmp_path: Path, text: str | bytes) -> str:
+    path = tmp_path / "trace"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return str(path)
+
+
+def test_fiu(tmp_path: Path) -> None:
+    text = "1 500 OPEN 33 100\n2 600 READ 33 99999 4096 8192 HIT\n3 700 WRITE 34 9 100 5000 APPEND\n"
+    assert list(read_trace(trace_of(tmp_path, text), "fiu")) == [
+        Access(600, file_key(0, 33) + 1, 2, False),
+        Access(700, file_key(0, 34), 2, True),
+    ]
+
+
+def test_msr(tmp_path: Path) -> None:
+    text = "128166372003061629,usr,0,Read,7014609920,24576,41286\n128166372016382155,usr,1,Write,1317441536,8192,1963\n"
+    assert list(read_trace(trace_of(tmp_path, text), "msr")) == [
+        Access(12816637200306162900, file_key(0, 0) + 7014609920 // 4096, 6, False),
+        Access(12816637201638215500, file_key(0, 1) + 1317441536 // 4096, 3, True),
+    ]
+
+
+def test_oracle_general(tmp_path: Path) -> None:
+    raw = struct.pack("<IQIq", 7, 5, 4096, -1) + struct.pack("<IQIq", 8, 1 << 32 | 9, 512, 3)
+    assert list(read_trace(trace_of(tmp_path, raw), "oracle")) == [
+        Access(7_000_000_000, file_key(0, 0) + 5, 1, False),
+        Access(8_000_000_000, file_key(0, 1) + 9, 1, False),
+    ]
+
+
+def test_csv_and_gzip(tmp_path: Path) -> None:
+    text = "# comment\n5\n2,6\n2,7,w\n\n"
+    expected = [
+        Access(0, file_key(0, 1) + 5, 1, False),
+        Access(0, file_key(0, 2) + 6, 1, False),
+        Access(0, file_key(0, 2) + 7, 1, True),
+    ]
+    assert list(read_trace(trace_of(tmp_path, text), "csv")) == expected
+    assert list(read_trace(trace_of(tmp_path, gzip.compress(text.encode())), "csv")) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "told"),
+    [
+        ("msr", "1,h,0,Sync,0,1,1\n", "line 1: neither Read nor Write"),
+        ("msr", "1,h,0,Read,0\n", "line 1"),
+        ("msr", "1,h,0,Read,-4096,1,1\n", "line 1: a negative"),
+        ("fiu", "ok\n", "line 1"),
+        ("csv", "1\n2\nx\n", "line 3"),
+        ("csv", "1" * 5000, "longer than"),
+        ("msr", f"1,h,0,Read,0,{1 << 40},1\n", "a request of"),
+        ("oracle", "too short", "cut off in record 0"),
+        ("csv", b"\x28\xb5\x2f\xfd", "zstd"),
+    ],
+)
+def test_a_bad_trace_is_refused_with_its_line(
+    tmp_path: Path, kind: str, text: str | bytes, told: str
+) -> None:
+    with pytest.raises(TraceError, match=told):
+        list(read_trace(trace_of(tmp_path, text), kind))
+
+
+def test_an_unknown_format_and_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="fiu, msr, csv, oracle"):
+        list(read_trace("x", "blktrace"))
+    with pytest.raises(TraceError, match="No such file"):
+        list(read_trace(str(tmp_path / "none"), "csv"))
+
+
+def test_a_traced_workload_stops_at_its_limit(tmp_path: Path) -> None:
+    workload = Traced(trace_of(tmp_path, "".join(f"{n}\n" for n in range(2000))), "csv", limit=700)
+    units = [len(workload.unit()) for _ in range(3)]
+    assert units == [512, 188, 0]

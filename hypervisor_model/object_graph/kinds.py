@@ -44,13 +44,18 @@ class Unset:
 UNSET: Final = Unset()
 
 
+def transient_names(cls: type) -> frozenset[str]:
+    """Attributes that a class declares, in `__transient__`, to be made anew when they are next needed."""
+    return frozenset(getattr(cls, "__transient__", ()))
+
+
 def attribute_names(cls: type) -> list[str]:
-    """The slots of a class and its bases, by name; of a compiled class its attributes."""
+    """The slots of a class and its bases, by name; of a compiled class its attributes. No transient ones."""
     names: set[str] = set()
     for base in cls.__mro__:
         slots = base.__dict__.get("__mypyc_attrs__", base.__dict__.get("__slots__", ()))
         names.update([slots] if isinstance(slots, str) else slots)
-    return sorted(names - {"__dict__", "__weakref__"})
+    return sorted(names - {"__dict__", "__weakref__"} - transient_names(cls))
 
 
 def named_objects() -> dict[int, str]:

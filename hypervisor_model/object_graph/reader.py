@@ -166,6 +166,8 @@ class GraphReader:
         if tag in ("tuple", "frozenset") and depth < MAX_TUPLE_DEPTH:
             items = [self._decode(item, depth + 1) for item in rest]
             return tuple(items) if tag == "tuple" else frozenset(items)
+        if tag == "range":
+            return range(*rest)
         if tag == "enum":
             return named(rest[0])[rest[1]]
         if tag == "method":

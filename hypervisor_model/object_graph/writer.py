@@ -28,6 +28,7 @@ from hypervisor_model.object_graph.kinds import (
     in_package,
     is_own,
     named_objects,
+    transient_names,
 )
 
 BATCH: Final = 4096
@@ -152,9 +153,12 @@ class GraphWriter:
                 column = [getattr(value, name, UNSET) for value in batch]
             state[name] = self._column(column, f"{cls.__qualname__}.{name}")
         if hasattr(batch[0], "__dict__"):
-            state["__dict__"] = self._column(
-                [value.__dict__ for value in batch], f"{cls.__qualname__}.__dict__"
-            )
+            transient = transient_names(cls)
+            dicts = [
+                {name: held for name, held in vars(value).items() if name not in transient} for value in batch
+            ]
+            self._kept += dicts
+            state["__dict__"] = self._column(dicts, f"{cls.__qualname__}.__dict__")
         return state
 
     def _getters(self, cls: type) -> list[tuple[str, Callable[[Any], Any]]]:
@@ -178,7 +182,7 @@ class GraphWriter:
         if cls in (dict, OrderedDict):
             state["keys"] = self._column(list(chain.from_iterable(batch)), "a key")
             state["values"] = self._column(
-                list(chain.from_iterable(map(dict.values, batch))), "a dict's value"
+                list(chain.from_iterable(value.values() for value in batch)), "a dict's value"
             )
         else:
             state["items"] = self._column(list(chain.from_iterable(batch)), f"an item of a {cls.__name__}")
@@ -227,6 +231,8 @@ class GraphWriter:
                 raise GraphError(f"{where}: tuples nested deeper than {MAX_TUPLE_DEPTH}")
             items = sorted(value) if cls is frozenset else value
             return [cls.__name__, *(self._encode(item, where, depth + 1) for item in items)]
+        if cls is range:
+            return ["range", value.start, value.stop, value.step]
         if isinstance(value, enum.Enum) and in_package(cls.__module__):
             return ["enum", f"{cls.__module__}:{cls.__qualname__}", value.name]
         owner = getattr(value, "__self__", None)

@@ -64,7 +64,7 @@ class Scenario:
 
 def load_file(path: str) -> Scenario:
     """The scenario in the file at `path`. Raises ScenarioError."""
-    return _checked(read(path), printable(path))
+    return _checked(read(path), printable(path), os.path.dirname(os.path.abspath(path)))
 
 
 def load_text(text: str) -> Scenario:
@@ -77,8 +77,8 @@ def load_bytes(raw: bytes, *, file: str) -> Scenario:
     return _checked(parse(raw, file=file), file)
 
 
-def _checked(root: Node, file: str) -> Scenario:
-    values = Validator(file).check(root, scenario_schema(GUEST_KINDS, DEFAULT_KIND))
+def _checked(root: Node, file: str, directory: str = "") -> Scenario:
+    values = Validator(file, directory).check(root, scenario_schema(GUEST_KINDS, DEFAULT_KIND))
     machine = values["host"]
     host = HostSpec(**{"codec": None, **machine, "release": str(machine["release"])})
     lines = [node.line for node in root.value["guests"].value]

@@ -8,6 +8,7 @@ thing wrong is raised; a key that was misspelt gets a suggestion.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NoReturn
@@ -39,10 +40,11 @@ _TYPE_NAMES: Final[Mapping[str, str]] = {
 
 
 class Validator:
-    """Checks the nodes of one file."""
+    """Checks the nodes of one file; other files that it names lie relative to `directory`."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, directory: str = "") -> None:
         self._file = file
+        self._directory = directory
 
     def check(self, node: Node, schema: Schema, key: str = "") -> Any:
         """The value of `node` as `schema` wants it, `key` being its path. Raises ScenarioError."""
@@ -118,7 +120,7 @@ class Validator:
             self._fail(
                 node, key, f"{_shown(value)} is not {schema.get('x-expected', 'of the form asked for')}"
             )
-        return value
+        return os.path.join(self._directory, value) if schema.get("x-file") else value
 
     def _quantity(self, node: Node, schema: Schema, key: str) -> int:
         quantity: str = schema["x-quantity"]

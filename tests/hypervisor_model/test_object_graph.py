@@ -7,7 +7,7 @@ import json
 import random
 import types
 from array import array
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -67,6 +67,23 @@ def test_plain_data_comes_back_equal_and_of_its_types(value: list[Any]) -> None:
     back = there_and_back(value)
     assert back == value
     assert repr(back) == repr(value), "1 is not True, and dicts keep their order"
+
+
+def test_an_ordered_dict_keeps_what_was_moved() -> None:
+    ordered = OrderedDict(a=1, b=2, c=3)
+    ordered.move_to_end("a")
+    assert list(there_and_back([ordered])[0].items()) == [("b", 2), ("c", 3), ("a", 1)]
+
+
+def test_ranges() -> None:
+    assert there_and_back([range(3), (range(9, 1, -2), 1)]) == [range(3), (range(9, 1, -2), 1)]
+
+
+def test_transient_attributes_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BootOptions, "__transient__", ("tze",), raising=False)
+    back = there_and_back([BootOptions(dedup=True)])[0]
+    assert back.dedup
+    assert not hasattr(back, "tze")
 
 
 @given(st.sets(st.integers()))

@@ -120,3 +120,50 @@ def test_reclaim_is_for_one_host(xm: Xm, hosts: dict[str, Host]) -> None:
 def test_reclaim_in_json(xm: Xm, full: Host) -> None:
     document = json.loads(xm("tmem-reclaim", "-o", "json", "4KiB").out)
     assert document["reclaimed"] == [{"asked_kb": 4, "freeable_mb": 5, "freed_kb": 4, "command_status": None}]
+
+
+class Terminal:
+    """Somebody who answers `answer` to every question."""
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+
+    def isatty(self) -> bool:
+        return True
+
+    def readline(self) -> str:
+        return self.answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"), [("y\n", 0), ("YES\n", 0), ("n\n", 1), ("\n", 1), ("", 1), ("perhaps\n", 1)]
+)
+def test_a_flush_asks_when_there_is_somebody_to_ask(
+    xm: Xm, full: Host, monkeypatch: pytest.MonkeyPatch, answer: str, status: int
+) -> None:
+    before = ephemeral(full)
+    monkeypatch.setattr(sys, "stdin", Terminal(answer))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    ran = xm("tmem-flush", "1MiB")
+    assert ran.status == status
+    assert "[y/N]" in ran.err
+    assert (ephemeral(full) < before) == (status == 0)
+
+
+@pytest.mark.parametrize("words", [["-y"], ["-N"]])
+def test_nobody_is_asked_who_said_yes_or_changes_nothing(
+    xm: Xm, full: Host, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    ran = xm(*words, "tmem-flush", "4KiB")
+    assert (ran.status, ran.err) == (0, "")
+
+
+def test_the_config_file_can_say_yes(
+    xm: Xm, full: Host, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ["XM_CONFIRM"] = "off"
+    monkeypatch.setattr(sys, "stdin", Terminal("n\n"))
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    assert xm("tmem-destroy", "-a").status == 0

@@ -31,15 +31,19 @@ def client_over_quota(tmem: Tmem, client: Client) -> bool:
     total = (tmem.client_weight_total + _I32_SIGN) % (2 * _I32_SIGN) - _I32_SIGN  # C: an int
     if total == 0 or client.weight == 0 or client.eph_count == 0:
         return False
-    inverse_share = tmem.eph_count * 100 // client.eph_count
-    inverse_weight = abs(total) * 100 // client.weight
-    if total < 0:
-        inverse_weight = -inverse_weight
+    inverse_share = _quotient(tmem.eph_count * 100, client.eph_count)
+    inverse_weight = _quotient(total * 100, client.weight)
     if tmem.documented:
         return inverse_share < inverse_weight
     # QUIRK client_over_quota: the name promises "holds more than its share", but both sides are reciprocals, so it
     # is true of a client *below* its share, in every release.
     return inverse_share > inverse_weight
+
+
+def _quotient(dividend: int, divisor: int) -> int:
+    """C's division, towards zero: the total may be negative, and in 4.12 the pages of a client too."""
+    quotient = abs(dividend) // abs(divisor)
+    return quotient if (dividend < 0) == (divisor < 0) else -quotient
 
 
 def _may_evict(tmem: Tmem, pgp: Pgp) -> bool:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from hypervisor_model.hypervisor import Hypervisor
+from hypervisor_model.tmem.control import client_named
+from hypervisor_model.tmem.evict import client_over_quota
 from tests.conformance.pages import page_from_spec
 from tests.conformance.replay import Replayer
 
@@ -143,3 +145,19 @@ def test_a_put_that_gets_no_tree_node_during_a_live_save_of_4_3_is_invalidated_w
     )
     assert failed == {"ret": -12}
     assert invalidated == {"ret": 1, "handle": [0, 0xFFFFFFFF, OID]}
+
+
+@pytest.mark.parametrize(("own_pages", "over"), [(-3, True), (-2, False)])
+def test_the_share_of_a_client_with_fewer_pages_than_none_is_rounded_towards_zero(
+    own_pages: int, over: bool
+) -> None:
+    """In C 10000 / -3 is -3333; the total of the weights is an int, here -1567, and -156700 / 47 is -3334."""
+    hypervisor = Hypervisor(release="4.12", frames=400)
+    hypervisor.create_domain(1).new_pool()
+    client = client_named(hypervisor.tmem, 1)
+    assert client is not None
+    hypervisor.tmem.eph_count = 100
+    hypervisor.tmem.client_weight_total = (1 << 32) - 1567
+    client.weight = 47
+    client.eph_count = own_pages
+    assert client_over_quota(hypervisor.tmem, client) is over

@@ -20,7 +20,7 @@ DEVICES = ("/dev/xen/privcmd", "/proc/xen/privcmd")
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at; `status` is the exit status it asks for when it is BAD."""
+    """One thing that was looked at; `status` is the exit status it asks for, 0 for none."""
 
     check: str
     state: str
@@ -58,9 +58,9 @@ def _xen_here() -> Iterator[Finding]:
         return
     device = next((path for path in DEVICES if os.path.exists(path)), None)
     if device is None:
-        yield Finding("xen here", BAD, "Xen, but no privcmd device", "load it: modprobe xen-privcmd", 5)
+        yield Finding("xen here", BAD, "Xen, but no privcmd device", "load it: modprobe xen-privcmd")
     elif not os.access(device, os.R_OK | os.W_OK):
-        yield Finding("xen here", BAD, f"Xen, and {device} is not for this user", "run xm as root", 4)
+        yield Finding("xen here", BAD, f"Xen, and {device} is not for this user", "run xm as root")
     else:
         yield Finding("xen here", OK, f"Xen, and {device} can be opened")
 
@@ -75,7 +75,9 @@ def _programs(session: Session) -> Iterator[Finding]:
     try:
         import libvirt
 
-        yield Finding("libvirt", OK, f"the binding of libvirt {libvirt.getVersion()} is there")
+        number = libvirt.getVersion()  # major * 1,000,000 + minor * 1,000 + release
+        version = f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+        yield Finding("libvirt", OK, f"the binding of libvirt {version} is there")
     except ImportError:
         yield Finding(
             "libvirt", NOTE, "no binding", "pip install 'xm-tmem[libvirt]' to have names from libvirt"
@@ -104,7 +106,10 @@ def diagnose_connection(session: Session, connection: str) -> list[Finding]:
 def _host(backend: Backend) -> Iterator[Finding]:
     host = backend.host()
     yield Finding("connection", OK, f"{backend.name} answers")
-    yield Finding("hypervisor", OK, f"Xen {host.xen_version}, control ABI {host.abi}")
+    if host.xen_version:
+        yield Finding("hypervisor", OK, f"Xen {host.xen_version}, control ABI {host.abi}")
+    else:
+        yield Finding("hypervisor", NOTE, "unknown: a saved listing does not say which Xen it is from")
     if host.tmem is TmemState.ON:
         options = " ".join(f"{key}={value}" for key, value in host.options.items())
         yield Finding("tmem", OK, f"on{f' ({options})' if options else ''}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import click
 
-from xm_tmem.cli.diagnosis import BAD, diagnose_connection, diagnose_machine
+from xm_tmem.cli.diagnosis import diagnose_connection, diagnose_machine
 from xm_tmem.cli.grid import Heading, show_rows
 from xm_tmem.cli.session import Session
 from xm_tmem.cli.verb import Verb
@@ -36,4 +36,4 @@ def doctor(session: Session) -> None:
     for connection in session.connections():
         findings += diagnose_connection(session, connection)
     show_rows(session, "findings", HEADINGS, [finding[:4] for finding in findings])
-    session.status = next((finding.status for finding in findings if finding.state == BAD), 0)
+    session.status = next((finding.status for finding in findings if finding.status), 0)

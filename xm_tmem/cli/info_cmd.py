@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from xm_tmem.backends.interface import Backend, Capability, TmemState, why_no_tmem
-from xm_tmem.cli.grid import show_facts
+from xm_tmem.cli.grid import Heading, show_facts, show_rows
 from xm_tmem.cli.session import Session
 from xm_tmem.cli.verb import Verb
 from xm_tmem.render.sections import Fact
@@ -24,9 +26,14 @@ from xm_tmem.render.sections import Fact
 def info(session: Session) -> None:
     """Show what host this is and what it can be asked."""
     answers = session.ask(host_facts)
-    for answer in answers:
-        if answer.error is None:
-            show_facts(session, "host", answer.value, title=answer.connection if len(answers) > 1 else "")
+    hosts = [answer.value for answer in answers if answer.error is None]
+    if session.machine and len(answers) > 1:
+        names = list(dict.fromkeys(fact.name for facts in hosts for fact in facts))
+        rows = [[_value(facts, name) for name in names] for facts in hosts]
+        show_rows(session, "hosts", [Heading(name, "text") for name in names], rows)
+    else:
+        for facts in hosts:
+            show_facts(session, "host", facts)
     session.settle(answers)
 
 
@@ -35,11 +42,11 @@ def host_facts(backend: Backend) -> list[Fact]:
     host, can = backend.host(), backend.capabilities
     facts = [
         Fact("connection", "text", "", host.connection),
-        Fact("xen_version", "text", "", host.xen_version),
-        Fact("release", "text", "the row of the release table in use", host.release),
-        Fact("control_abi", "text", "how the hypervisor is asked", host.abi),
+        Fact("xen_version", "text", "", host.xen_version or None),
+        Fact("release", "text", "the row of the release table in use", host.release or None),
+        Fact("control_abi", "text", "how the hypervisor is asked", host.abi or None),
         Fact("tmem", "text", "on, off (at boot) or absent (not built)", host.tmem.value),
-        Fact("command_line", "text", "the hypervisor's own", host.command_line),
+        Fact("command_line", "text", "the hypervisor's own", host.command_line or None),
         Fact(
             "options", "text", "tmem's options on it", " ".join(f"{k}={v}" for k, v in host.options.items())
         ),
@@ -51,6 +58,10 @@ def host_facts(backend: Backend) -> list[Fact]:
     if host.tmem is not TmemState.ON:
         facts.append(Fact("advice", "text", "", why_no_tmem(host)))
     return facts
+
+
+def _value(facts: list[Fact], name: str) -> Any:
+    return next((fact.value for fact in facts if fact.name == name), None)
 
 
 def _words(capabilities: list[Capability]) -> str:

@@ -40,6 +40,12 @@ def test_info_says_what_a_host_can_and_cannot(xm: Xm, connection: str) -> None:
     assert facts["release"] == {"model:old": "4.3", "model:new": "4.12"}[connection]
 
 
+def test_info_of_several_hosts_is_one_document_too(xm: Xm) -> None:
+    hosts = xm("-c", "model:old", "-c", "model:new", "info", "-o", "json").json["hosts"]
+    assert [host["release"] for host in hosts] == ["4.3", "4.12"]
+    assert xm("-c", "model:old", "-c", "model:new", "info").out.count("control_abi") == 2
+
+
 def test_tmem_list_shows_each_pool(xm: Xm) -> None:
     status, out, err = xm("tmem-list")
     assert (status, err) == (0, "")

@@ -156,7 +156,7 @@ def test_the_share_of_a_client_with_fewer_pages_than_none_is_rounded_towards_zer
     hypervisor.create_domain(1).new_pool()
     client = client_named(hypervisor.tmem, 1)
     assert client is not None
-    hypervisor.tmem.eph_count = 100
+    hypervisor.tmem.pgp_count = 100
     hypervisor.tmem.client_weight_total = (1 << 32) - 1567
     client.weight = 47
     client.eph_count = own_pages

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import gc
 import os
-import sys
 import time
 from collections.abc import Mapping
 from typing import Final
 
 from hypervisor_model.checkpoint import CheckpointError, Entry, Journal, install, write_snapshot
+from hypervisor_model.instance import say
 from hypervisor_model.scenario.runner import Runner
 
 CHILD_POLL_S: Final = 0.02
@@ -179,4 +179,4 @@ class Checkpoints:
         return {**self._notes, "written": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
 
     def _complain(self, text: str) -> None:
-        print(f"checkpoint: {text}", file=sys.stderr, flush=True)
+        say(f"checkpoint: {text}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
 import time
 
 from hypervisor_model.public.places import state_directory
@@ -35,6 +36,11 @@ def checkpoint_path(name: str) -> str:
 def previous_checkpoint_path(name: str) -> str:
     """The checkpoint that was there when the host was last started afresh."""
     return os.path.join(state_directory(name), "previous.sqlite")
+
+
+def say(text: str) -> None:
+    """A line in the log."""
+    print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), text, file=sys.stderr, flush=True)
 
 
 class Held(Exception):

@@ -28,7 +28,8 @@ LARGE: list[tuple[str, str, tuple[int, ...]]] = [
 
 @pytest.mark.parametrize(("start", "goal", "sizes"), ROUND_TRIPS + LARGE, ids=str)
 def test_a_file_carries_every_page_and_setting(start: str, goal: str, sizes: tuple[int, ...]) -> None:
-    source, target = Host(start), Host(goal)
+    small = sum(sizes) < 1000  # compression is most of what many pages cost
+    source, target = Host(start, compress=small), Host(goal, compress=small)
     contents = source.fill(*sizes)
     if not sizes:
         source.guest.destroy_pool(source.guest.new_pool(persistent=True))

@@ -91,8 +91,8 @@ def test_fiu(tmp_path: Path) -> None:
 def test_msr(tmp_path: Path) -> None:
     text = "128166372003061629,usr,0,Read,7014609920,24576,41286\n128166372016382155,usr,1,Write,1317441536,8192,1963\n"
     assert list(read_trace(trace_of(tmp_path, text), "msr")) == [
-        Access(12816637200306162900, file_key(0, 0) + 7014609920 // 4096, 6, False),
-        Access(12816637201638215500, file_key(0, 1) + 1317441536 // 4096, 3, True),
+        Access(12816637200306162900, file_key(0, 0) + 7014609920 // 4096, 7, False),
+        Access(12816637201638215500, file_key(0, 1) + 1317441536 // 4096, 2, True),
     ]
 
 

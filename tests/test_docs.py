@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import click
 import pytest
 
+from tests.optional import need
 from xm_tmem.cli.commands import COMMANDS, SECTIONS
 from xm_tmem.cli.generate import generated
 from xm_tmem.cli.group import xm
@@ -89,6 +91,20 @@ def test_generated_files_are_fresh(path: str) -> None:
 
 def test_no_man_page_is_left_of_a_command_that_is_gone() -> None:
     assert {f"docs/man/{path.name}" for path in (ROOT / "docs" / "man").iterdir()} <= GENERATED.keys()
+
+
+def test_the_man_pages_are_clean_roff() -> None:
+    groff = need("groff")
+    pages = sorted((ROOT / "docs" / "man").iterdir())
+    ran = subprocess.run(
+        [groff, "-man", "-ww", "-Tutf8", *map(str, pages)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert ran.stderr == ""
+    assert "tmem-freeze" in ran.stdout
 
 
 @pytest.mark.parametrize("command", TREE[1:], ids=name)

@@ -33,7 +33,7 @@ EXCEPTIONS = {
     (
         "hypervisor_model.guests.kinds",
         "hypervisor_model.scenario.driver",
-    ): "for types alone: what a scenario hands over",
+    ): "types alone: what a scenario hands over",
 }
 # The model's rooms, the highest first: each may use those after it.
 MODEL = ("server", "scenario", "guests", "hypervisor", "tmem", "host", "lib", "public")

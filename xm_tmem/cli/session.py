@@ -143,7 +143,8 @@ class Session:
         self._report_json(message, kind, status)
 
     def _report_json(self, message: str, kind: str, status: int) -> None:
-        if self.output in ("json", "jsonl"):
+        configured = self._settings.output if self._settings else self.environ.get("XM_OUTPUT")
+        if (self.output or configured) in ("json", "jsonl"):
             import json
 
             error = {"kind": kind, "message": message, "exit_status": status}

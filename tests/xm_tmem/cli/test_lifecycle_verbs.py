@@ -147,6 +147,13 @@ def test_json_has_each_result_and_the_errors_are_on_both_ends(xm: Xm) -> None:
     assert json.loads(ran.err.splitlines()[-1])["error"]["exit_status"] == ran.status == 6
 
 
+def test_errors_are_json_too_when_the_environment_asks_for_it(xm: Xm, environ: dict[str, str]) -> None:
+    environ["XM_OUTPUT"] = "json"
+    for words in (["tmem-freeze", "nosuch"], ["tmem-freeze"], ["nosuch"]):
+        ran = xm(*words)
+        assert json.loads(ran.err.splitlines()[1])["error"]["exit_status"] == ran.status
+
+
 @pytest.mark.parametrize("form", ["raw", "prometheus"])
 def test_a_format_that_results_have_not_is_refused_before_anything_is_done(
     xm: Xm, host: Host, form: str

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+ABSENT: Final = "absent, so what compares with them is skipped (XM_TMEM_CONFORMANCE names their folder)"
+
 
 def root() -> Path | None:
-    """The folder of recordings, or None. Raises ValueError if XM_TMEM_CONFORMANCE names no folder."""
+    """The folder of recordings, or None. Raises pytest.UsageError if XM_TMEM_CONFORMANCE names no folder."""
     named = os.environ.get("XM_TMEM_CONFORMANCE")
     if named:
         if not Path(named).is_dir():
-            raise ValueError(f"XM_TMEM_CONFORMANCE is {named!r}, which is no folder")
+            raise pytest.UsageError(f"XM_TMEM_CONFORMANCE is {named!r}, which is no folder")
         return Path(named)
     beside = Path(__file__).resolve().parents[2] / "shared" / "conformance"
     return beside if beside.is_dir() else None
@@ -33,14 +36,10 @@ def files(pattern: str) -> list[Path]:
 def needed(folder: Path | None) -> Path:
     """`folder`, or the test is skipped."""
     if folder is None:
-        pytest.skip(ABSENT)
+        pytest.skip(f"recordings of Xen are {ABSENT}")
     return folder
 
 
 def header_line() -> str:
     """For the head of a pytest run."""
-    folder = root()
-    return f"recordings of Xen: {folder}" if folder else f"recordings of Xen: {ABSENT}"
-
-
-ABSENT = "absent, so what compares with them is skipped (XM_TMEM_CONFORMANCE names their folder)"
+    return f"recordings of Xen: {root() or ABSENT}"

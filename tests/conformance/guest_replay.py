@@ -85,9 +85,8 @@ class GuestReplay:
         self._latest: dict[bytes, bytes] = {}  # token by key
         self._persistent: set[int] = set()  # pools
         self._snapshots = list(reversed(trace.snapshots))
-        self._unstorable: dict[
-            int, int
-        ] = {}  # by pool: puts still to fail before the next snapshot, see _look_ahead
+        # By pool: puts still to fail before the next snapshot, see _look_ahead.
+        self._unstorable: dict[int, int] = {}
         self._refused = 0  # puts, for want of memory
 
     def run(self, *, keep_going: int = 1, most_wrong: int | None = None) -> GuestOutcome:
@@ -159,7 +158,7 @@ class GuestReplay:
         else:
             outcome.kept += 1
         outcome.divergences.append(
-            f"  record {outcome.records}: {OPERATIONS[op]}: expected {expected}, got {got}"
+            f"  record {outcome.records}: {OPERATIONS.get(op, op)}: expected {expected}, got {got}"
         )
 
     def _compare(self, snapshot: Snapshot) -> None:

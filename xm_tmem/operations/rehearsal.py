@@ -7,7 +7,7 @@ an overlay, so that a verb that reads back what it wrote finds it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from xm_tmem.backends.interface import (
@@ -20,6 +20,7 @@ from xm_tmem.backends.interface import (
     PoolInfo,
     SavedPage,
 )
+from xm_tmem.errors import TmemError
 from xm_tmem.ids import DomainId, PoolId, SharedUuid
 
 
@@ -112,5 +113,12 @@ class Rehearsal:
     def restore_page(self, client: DomainId, page: SavedPage) -> None:
         """Nothing is stored."""
 
+    def restore_pages(self, client: DomainId, pages: Sequence[SavedPage]) -> list[TmemError | None]:
+        """Nothing is stored, and nothing is in the way."""
+        return [None] * len(pages)
+
     def restore_invalidation(self, client: DomainId, handle: Invalidation) -> None:
+        """Nothing is flushed."""
+
+    def restore_invalidations(self, client: DomainId, handles: Sequence[Invalidation]) -> None:
         """Nothing is flushed."""

@@ -3,15 +3,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.xm_tmem.cli.conftest import Host, Xm
+from xm_tmem.cli import tmem_apply_cmd
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 WISHES = f"domains:\n  web: {{weight: 200, compress: on}}\n  db: {{weight: 50, allow: [{UUID}]}}\n"
@@ -105,35 +102,25 @@ def test_a_missing_file_is_one_line(xm: Xm) -> None:
 
 
 def test_watch_applies_again_when_a_domain_comes_back_with_a_new_id(
-    xm: Xm, host: Host, tmp_path: Path
+    xm: Xm, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "wishes.yaml"
     path.write_text("domains:\n  web: {weight: 200}\n  later: {weight: 5}\n")
 
     def restart() -> None:
-        until(lambda: host.weight(1) == 200)
-        host.hv.create_domain(9, name="web").new_pool()
         host.hv.destroy_domain(1)
         del host.names[1]
+        host.hv.create_domain(9, name="web").new_pool()
         host.names[9] = "web"
-        until(lambda: host.weight(9) == 200)
-        os.kill(os.getpid(), signal.SIGINT)
 
-    thread = threading.Thread(target=restart)
-    thread.start()
-    # The backend is opened once: it has to see the names of now.
-    ran = xm("tmem-apply", "--watch", "0.02", str(path))
-    thread.join()
-    assert ran.status == 130
+    def nothing() -> None:
+        assert host.weight(9) == 200
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    meanwhile = iter([restart, nothing, interrupt])
+    monkeypatch.setattr(tmem_apply_cmd.time, "sleep", lambda seconds: next(meanwhile)())
+    ran = xm("tmem-apply", "--watch", "10s", str(path))
+    assert (ran.status, ran.err) == (130, "xm: interrupted\n")
     assert ran.out == "web (1): weight 0 -> 200\nweb (9): weight 0 -> 200\n"
-
-
-def until(condition: object, seconds: float = 5) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            if callable(condition) and condition():
-                return
-        except (StopIteration, KeyError, RuntimeError):
-            pass
-        time.sleep(0.01)

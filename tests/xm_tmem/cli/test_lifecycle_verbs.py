@@ -184,7 +184,7 @@ def test_a_signal_ends_a_freeze_for_a_while_and_thaws(xm: Xm, host: Host, number
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    status = xm("tmem-freeze", "--for", "1h", "web").status
+    status = xm("tmem-freeze", "--for", "60s", "web").status
     thread.join()
     assert (seen, status) == ([True], 130)
     assert not host.frozen(1)

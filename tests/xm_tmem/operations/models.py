@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from hypervisor_model.hypervisor import Hypervisor
@@ -23,17 +23,6 @@ Contents: TypeAlias = dict[Handle, bytes]
 QUIRKS_AND_RELEASES = [(q, r) for q in ("xen", "documented") for r in ("4.3", "4.12")]
 
 
-class ModelTransport(InProcessTransport):
-    """Says which quirks the model has, as a model's transport does."""
-
-    def __init__(self, hypervisor: Hypervisor) -> None:
-        super().__init__(hypervisor)
-        self._quirks = hypervisor.quirks
-
-    def details(self) -> Mapping[str, str]:
-        return {**super().details(), "quirks": self._quirks}
-
-
 class Host:
     """A model with domains 0 and 1, and the control plane's way to it."""
 
@@ -44,7 +33,7 @@ class Host:
         self.hv = Hypervisor(release=release, quirks=quirks, frames=frames, command_line=line, exact=False)
         self.hv.create_domain(0)
         self.guest: Guest = self.hv.create_domain(DOMAIN, name="web")
-        self.backend = HypercallBackend(f"model:{release}", ModelTransport(self.hv))
+        self.backend = HypercallBackend(f"model:{release}", InProcessTransport(self.hv))
 
     def fill(self, *pages_of_pool: int, seed: int = 1) -> Contents:
         """A persistent pool for each count, with so many pages that compress; what they hold."""

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from hypervisor_model.tmem.guest_ops import Guest
 from tests.xm_tmem.operations.models import DOMAIN, Host
 from tests.xm_tmem.streams.samples import END, head_a, page_of, page_record, pool_a, saved_client, write_all
 from xm_tmem.backends.interface import ClientInfo, HostInfo, Invalidation, PoolInfo, SavedPage, TmemState
-from xm_tmem.errors import BadInput, Failed, NoSuchDomain, Unsupported
+from xm_tmem.errors import BadInput, Failed, NoSuchDomain, TmemError, Unsupported
 from xm_tmem.ids import DomainId, PoolId, SharedUuid
 from xm_tmem.operations.handles import HandleLog, packed
 from xm_tmem.operations.restoring import RestoreOptions
@@ -80,27 +82,29 @@ def test_a_handle_that_comes_twice_is_noticed_and_undone(release: str) -> None:
 
 def test_a_guest_that_flushes_during_a_restore_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Host()
-    real = target.backend.restore_page
+    real = target.backend.restore_pages
 
-    def put_and_flush(client: DomainId, page: SavedPage) -> None:
-        real(client, page)
+    def put_and_flush(client: DomainId, pages: Sequence[SavedPage]) -> list[TmemError | None]:
+        errors = real(client, pages)
         guest: Guest = target.guest
-        guest.flush_page(page.pool_id, page.oid, page.index)
+        for page in pages:
+            guest.flush_page(page.pool_id, page.oid, page.index)
+        return errors
 
-    monkeypatch.setattr(target.backend, "restore_page", put_and_flush)
+    monkeypatch.setattr(target.backend, "restore_pages", put_and_flush)
     with pytest.raises(Failed, match="0 pages instead of 3"):
         target.restore(write_all(saved_client(3), StreamFormat.A))
 
 
 def test_an_interrupt_right_after_a_put_is_undone_too(monkeypatch: pytest.MonkeyPatch) -> None:
     target = Host()
-    real = target.backend.restore_page
+    real = target.backend.restore_pages
 
-    def put_and_die(client: DomainId, page: SavedPage) -> None:
-        real(client, page)
+    def put_and_die(client: DomainId, pages: Sequence[SavedPage]) -> list[TmemError | None]:
+        real(client, pages)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(target.backend, "restore_page", put_and_die)
+    monkeypatch.setattr(target.backend, "restore_pages", put_and_die)
     with pytest.raises(KeyboardInterrupt):
         target.restore(write_all(saved_client(3), StreamFormat.A))
     assert target.count() == 0
@@ -113,10 +117,10 @@ def test_the_settings_of_an_existing_client_come_back_with_an_undo(monkeypatch: 
     target.hv.set_frozen(1, True)
     before = target.backend.client_info(DOMAIN)
 
-    def refuse(client: DomainId, page: SavedPage) -> None:
-        raise Failed("out of memory")
+    def refuse(client: DomainId, pages: Sequence[SavedPage]) -> list[TmemError | None]:
+        return [Failed("out of memory")] * len(pages)
 
-    monkeypatch.setattr(target.backend, "restore_page", refuse)
+    monkeypatch.setattr(target.backend, "restore_pages", refuse)
     pool = PoolInfo(PoolId(1), True, False, 1, SharedUuid(0, 0))
     with pytest.raises(Failed, match="out of memory"):
         target.restore(raw_of(pool, SavedPage(PoolId(1), 1, 1, bytes(4096)), weight=5), INTO_EXISTING)
@@ -145,10 +149,10 @@ def test_a_log_of_handles_counts_each_once_on_disk_too(
             log.add(handle)
         wanted = {packed(handle) for handle in [*handles[:5], Invalidation(PoolId(0), 1, 1)]}
         assert log.count_of_each_pool(wanted) == {0: 3, 1: 2}
-        assert list(log) == [*handles, handles[3]]
+        assert [handle for batch in log.batches() for handle in batch] == [*handles, handles[3]]
         log.add(handles[0])
         assert log.count == 22
-        assert list(log)[-1] == handles[0]
+        assert [handle for batch in log.batches() for handle in batch][-1] == handles[0]
 
 
 def info(version: str, **details: str) -> HostInfo:

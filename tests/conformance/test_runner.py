@@ -117,32 +117,35 @@ def test_sums_and_exit_status(trace: Path, capsys: pytest.CaptureFixture[str]) -
     assert last == f"1 traces, {number} operations, 1 divergences"
 
 
+HEADER = '{"format":"tmem-trace/1","profile":"4.3","boot":{},"host_pages":9}\n'
+
+
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("text", "complaint"),
     [
-        (b"text", "Not a gzipped file"),
-        (gzip.compress(b""), "not a tmem-trace/1 file"),
-        (gzip.compress(b'{"format":"tmem-trace/1"}\n'), "its header is damaged"),
-        (gzip.compress(b'{"format":"tmem-trace/1","profile":"4.3","boot":{},"host_pages":9}\n{}\n'), "no op"),
-        (
-            gzip.compress(b'{"format":"tmem-trace/1","profile":"5","boot":{},"host_pages":9}\n'),
-            "Xen 5 is not",
-        ),
-        (
-            gzip.compress(
-                b'{"format":"tmem-trace/1","profile":"4.3","boot":{},"host_pages":9}\n{"op":"x"}\n'
-            ),
-            "operation 1: no such operation: 'x'",
-        ),
+        ("", "not a tmem-trace/1 file"),
+        ("text", "Expecting value"),
+        ('{"format":"tmem-trace/1"}\n', "its header is damaged"),
+        (HEADER + "{}\n", "operation 1 has no op"),
+        (HEADER.replace("4.3", "5"), "Xen 5 is not modelled"),
+        (HEADER + '{"op":"x"}\n', "operation 1: no such operation: 'x'"),
     ],
+    ids=["empty", "text", "header", "no op", "release", "unknown op"],
 )
 def test_damaged_file_is_named(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, complaint: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, complaint: str
 ) -> None:
     path = tmp_path / "damaged.jsonl.gz"
-    path.write_bytes(content)
+    path.write_bytes(gzip.compress(text.encode()))
     assert main([str(path)]) == 2
     assert complaint in capsys.readouterr().err
+
+
+def test_file_that_is_not_compressed_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "plain.jsonl.gz"
+    path.write_text(HEADER)
+    assert main([str(path)]) == 2
+    assert "Not a gzipped file" in capsys.readouterr().err
 
 
 def test_missing_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

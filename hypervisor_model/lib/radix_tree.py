@@ -258,6 +258,14 @@ class RadixTree(Generic[Item]):
                 if item is not None:
                     yield number << _SHIFT | slot, item
 
+    def nodes(self) -> Iterator[RadixNode[Item]]:
+        """Every node, parents before their children."""
+        pending = [] if self.root is None else [self.root]
+        while pending:
+            node = pending.pop()
+            yield node
+            pending += [child for child in node.children if child is not None]
+
     def check(self) -> int:
         """Recount the tree; returns the number of nodes."""
         if self.root is None:

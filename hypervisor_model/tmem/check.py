@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypervisor_model.lib.tlsf import UNIT_BYTES, Block
+from hypervisor_model.lib.tlsf import Block
 from hypervisor_model.public.xen import PAGE_SIZE
 from hypervisor_model.tmem.content import Pcd
 from hypervisor_model.tmem.page import Pgp
@@ -77,6 +77,9 @@ def _check_pool(tmem: Tmem, pool: Pool, found: _Count) -> None:
             _check_page(tmem, pool, pgp, found)
         if tmem.exact:
             found.block(pool.mempool, obj.block)
+            for node in obj.nodes():
+                assert isinstance(node.memory, Block)
+                found.block(pool.mempool, node.memory)
     assert pool.pgp_count == pages <= pool.pgp_count_max, (pool.pgp_count, pages)
     assert pool.obj_count == len(pool.objs) <= pool.obj_count_max
     assert pool.objnode_count == nodes <= pool.objnode_count_max, (pool.objnode_count, nodes)
@@ -222,17 +225,9 @@ def _check_memory(tmem: Tmem, found: _Count) -> None:
             for sharer in pool.sharers:
                 found.block(tmem.mempool, sharer)
     if tmem.exact:
-        nodes = {id(pool.mempool): 0 for pool in _pools(tmem)}
-        for pool in _pools(tmem):
-            nodes[id(pool.mempool)] += pool.objnode_count
         for mempool in [tmem.mempool, *(client.persistent_pool for client in tmem.clients)]:
             used = sum(block.units + 1 for block in found.blocks.get(id(mempool), []))
-            node_units = nodes.get(id(mempool), 0) * (tmem.release.objnode_bytes // UNIT_BYTES + 1)
-            assert mempool.used_units == used + node_units + mempool.pages, (
-                mempool.used_units,
-                used,
-                node_units,
-            )
+            assert mempool.used_units == used + mempool.pages, (mempool.used_units, used, mempool.pages)
     leaked = tmem.page_count - found.frames
     assert leaked >= 0
     assert leaked == 0 or (tmem.dedup and tmem.options.tze), leaked

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from hypervisor_model.public.wire import Call
-from hypervisor_model.public.xen import CLI_ID_ALL, ENODEV, ENOSYS, EPERM
+from hypervisor_model.public.xen import CLI_ID_ALL, EINVAL, ENODEV, ENOSYS, EPERM
 from xm_tmem.backends.abi import abi_of, host
 from xm_tmem.backends.abi.control import ControlAbi, checked, invalidation, saved_page
 from xm_tmem.backends.abi.releases import NONE, Release, capabilities_of, release_of
@@ -30,7 +30,7 @@ from xm_tmem.backends.interface import (
 )
 from xm_tmem.backends.transport import Transport
 from xm_tmem.backends.truth import Truth
-from xm_tmem.errors import BadInput, HypercallError, NoSuchPool, TmemOff, Unreachable
+from xm_tmem.errors import BadInput, HypercallError, NoSuchPool, TmemError, TmemOff, Unreachable
 from xm_tmem.ids import DomainId, PoolId, SharedUuid
 from xm_tmem.units import PAGE_BYTES
 
@@ -39,6 +39,7 @@ MAX_FLUSH_KB = 0xFFFFFFFC
 MAX_SETTING = 0x7FFFFFFF
 """Settings are unsigned in the struct; the listing and SAVE_GET_* show them as signed."""
 _CUT_PAGES_IN_A_ROW = 2
+_MOST_PAGES_AT_ONCE = 64
 _OPTION_PREFIXES = ("tmem", "no-tmem")
 
 
@@ -166,29 +167,35 @@ class HypercallBackend:
     def save_pages(self, client: DomainId, pool: PoolId) -> Iterator[SavedPage]:
         """As the hypervisor hands them out: not the first page, and each only once, by this or any earlier save.
 
-        After a page that cannot be read (Failed), a new iteration goes on with the next one.
+        Pages are asked for several at a time; those that are not taken from the iterator are lost.
         """
         first = True
         cut = 0
+        at_once = 1
         while True:
-            call = self._abi().save_next_page(client, pool)
-            value = self._ask([call])[0]
-            if value == -EPERM:
-                if first:
-                    self._check_pool(client, pool)
-                return
-            first = False
-            if value == 0:
-                # QUIRK tmemc_save_get_next_page: of a pool with a single page, the first answer is the list's head
-                # read as a page, which is not found; the second is the page.
-                cut += 1
-                if cut == _CUT_PAGES_IN_A_ROW:
+            calls = [self._abi().save_next_page(client, pool) for _ in range(at_once)]
+            for call, value in zip(calls, self._ask(calls), strict=True):
+                if value == -EPERM:
+                    if first:
+                        self._check_pool(client, pool)
                     return
-                continue
-            if value < 0:
-                raise self._truth().error("SAVE_GET_NEXT_PAGE", -value, client, pool)
-            cut = 0
-            yield saved_page(call)
+                first = False
+                if value == 0:
+                    # QUIRK tmemc_save_get_next_page: of a pool with a single page, the first answer is the list's head
+                    # read as a page, which is not found; the second is the page.
+                    cut += 1
+                    if cut == _CUT_PAGES_IN_A_ROW:
+                        return
+                    continue
+                cut = 0
+                if value == -EINVAL:
+                    # QUIRK tmem_copy_to_client: a page stored whole is named, and not copied.
+                    yield saved_page(call)._replace(page=b"")
+                elif value < 0:
+                    raise self._truth().error("SAVE_GET_NEXT_PAGE", -value, client, pool)
+                else:
+                    yield saved_page(call)
+            at_once = min(2 * at_once, _MOST_PAGES_AT_ONCE)
 
     def save_invalidations(self, client: DomainId) -> Iterator[Invalidation]:
         while True:
@@ -211,6 +218,22 @@ class HypercallBackend:
         if len(page.page) != PAGE_BYTES:
             raise BadInput(f"a page has {PAGE_BYTES} bytes, not {len(page.page)}")
         self._do("RESTORE_PUT_PAGE", self._abi().restore_page(client, page), client, page.pool_id)
+
+    def restore_pages(self, client: DomainId, pages: Sequence[SavedPage]) -> list[TmemError | None]:
+        for page in pages:
+            if len(page.page) != PAGE_BYTES:
+                raise BadInput(f"a page has {PAGE_BYTES} bytes, not {len(page.page)}")
+        values = self._ask([self._abi().restore_page(client, page) for page in pages])
+        return [
+            None if value >= 0 else self._truth().error("RESTORE_PUT_PAGE", -value, client, page.pool_id)
+            for page, value in zip(pages, values, strict=True)
+        ]
+
+    def restore_invalidations(self, client: DomainId, handles: Sequence[Invalidation]) -> None:
+        values = self._ask([self._abi().restore_invalidation(client, handle) for handle in handles])
+        for handle, value in zip(handles, values, strict=True):
+            if value < 0:
+                raise self._truth().error("RESTORE_FLUSH_PAGE", -value, client, handle.pool_id)
 
     def restore_invalidation(self, client: DomainId, handle: Invalidation) -> None:
         call = self._abi().restore_invalidation(client, handle)

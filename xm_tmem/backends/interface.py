@@ -10,11 +10,11 @@ Records are NamedTuples, not dataclasses: this module is on the path of every co
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
-from xm_tmem.errors import TmemOff, Unsupported
+from xm_tmem.errors import TmemError, TmemOff, Unsupported
 from xm_tmem.ids import DomainId, PoolId, SharedUuid
 
 
@@ -160,7 +160,10 @@ class Backend(Protocol):
     def save_begin(self, client: DomainId, *, live: bool) -> None: ...
 
     def save_pages(self, client: DomainId, pool: PoolId) -> Iterator[SavedPage]:
-        """Pages of a persistent pool as SAVE_GET_NEXT_PAGE hands them out, with whatever it leaves out."""
+        """Pages of a persistent pool as SAVE_GET_NEXT_PAGE hands them out, with whatever it leaves out.
+
+        Several are asked for at once. One that the hypervisor names and will not copy comes with `page` empty.
+        """
 
     def save_invalidations(self, client: DomainId) -> Iterator[Invalidation]: ...
 
@@ -173,7 +176,13 @@ class Backend(Protocol):
 
     def restore_page(self, client: DomainId, page: SavedPage) -> None: ...
 
+    def restore_pages(self, client: DomainId, pages: Sequence[SavedPage]) -> list[TmemError | None]:
+        """Put up to a few hundred pages in one round trip: for each the error that kept it out, or None."""
+
     def restore_invalidation(self, client: DomainId, handle: Invalidation) -> None: ...
+
+    def restore_invalidations(self, client: DomainId, handles: Sequence[Invalidation]) -> None:
+        """Flush up to a few thousand pages in one round trip. Raises the first error, with all of them sent."""
 
 
 def require(backend: Backend, wanted: Capability) -> None:

@@ -8,7 +8,7 @@ without a time. A reader of recordings is any iterator of frames; the backend an
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NoReturn, TypeAlias
 
 from xm_tmem.backends.abi import listed
@@ -153,7 +153,13 @@ class ReplayBackend:
     def restore_page(self, client: DomainId, page: SavedPage) -> None:
         self._cannot("restore")
 
+    def restore_pages(self, client: DomainId, pages: Sequence[SavedPage]) -> NoReturn:
+        self._cannot("restore")
+
     def restore_invalidation(self, client: DomainId, handle: Invalidation) -> None:
+        self._cannot("restore")
+
+    def restore_invalidations(self, client: DomainId, handles: Sequence[Invalidation]) -> None:
         self._cannot("restore")
 
 

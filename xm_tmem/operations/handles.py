@@ -15,7 +15,7 @@ from xm_tmem.backends.interface import Invalidation, SavedPage
 from xm_tmem.ids import PoolId
 
 MEMORY_BYTES = 8 << 20
-_HANDLES_PER_READ = 4096
+_HANDLES_PER_READ = 1024
 
 
 class HandleLog:
@@ -37,11 +37,11 @@ class HandleLog:
         self._file.write(packed(handle))
         self.count += 1
 
-    def __iter__(self) -> Iterator[Invalidation]:
-        """All handles. Nothing may be added until it has ended."""
+    def batches(self) -> Iterator[list[Invalidation]]:
+        """All handles, some thousand at a time. Nothing may be added until it has ended."""
         for raw in self._blocks():
-            for pool_id, index, oid in TMEM_HANDLE.iter_unpack(raw):
-                yield Invalidation(PoolId(pool_id), oid_from_bytes(oid), index)
+            unpacked = TMEM_HANDLE.iter_unpack(raw)
+            yield [Invalidation(PoolId(pool), oid_from_bytes(oid), index) for pool, index, oid in unpacked]
 
     def count_of_each_pool(self, among: Iterable[bytes]) -> dict[PoolId, int]:
         """For each pool, how many distinct handles of this log are `among` those given, which are `packed`."""

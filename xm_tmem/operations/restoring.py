@@ -32,6 +32,8 @@ from xm_tmem.operations.tuning import MAX_SETTING
 from xm_tmem.streams.items import MAX_INVALIDATIONS, End, Head, Item, LostPage
 
 UNTOUCHED = "Nothing was changed"
+PAGES_AT_ONCE = 64
+HANDLES_AT_ONCE = 1024
 
 
 class RestoreOptions(NamedTuple):
@@ -68,6 +70,8 @@ class Restoration:
         self._pools: dict[PoolId, PoolInfo] = {}
         self._put: dict[PoolId, int] = {}
         self._refused: set[bytes] = set()
+        self._pages: list[SavedPage] = []  # taken, and not yet sent
+        self._handles: list[Invalidation] = []
         self._must_compress = False
         self._touched = False
         self.finished = False
@@ -122,20 +126,23 @@ class Restoration:
     def take(self, item: Item) -> None:
         """Do what the next item says. What it raises must leave the context of `restoration`, which undoes."""
         if isinstance(item, SavedPage):
-            self._take_page(item)
-        elif isinstance(item, Head):
+            self._pages.append(item)
+            if len(self._pages) == PAGES_AT_ONCE:
+                self._send()
+            return
+        if isinstance(item, Invalidation):
+            self._handles.append(item)
+            if len(self._handles) == HANDLES_AT_ONCE:
+                self._send()
+            return
+        self._send()
+        if isinstance(item, Head):
             self._begin(item)
         elif isinstance(item, PoolInfo):
             self._pools[item.pool_id] = item
             self._put[item.pool_id] = 0
             if item.pool_id not in self._there:
                 self._backend.restore_pool(self._client, item)
-        elif isinstance(item, Invalidation):
-            # Flushing what is not there is harmless: the handle may be that of a page flushed before it was copied.
-            self._backend.restore_invalidation(self._client, item)
-            self._invalid.add(packed(item))
-            if len(self._invalid) > MAX_INVALIDATIONS:
-                raise BadInput(f"more than {MAX_INVALIDATIONS} invalidations")
         else:
             assert isinstance(item, LostPage | End)
 
@@ -151,17 +158,27 @@ class Restoration:
         if backend.client_info(client).compress != compress:
             backend.set_compress(client, compress)
 
-    def _take_page(self, page: SavedPage) -> None:
-        # Logged first: an interrupt may come when the page is put and before we know.
-        self._log.add(page)
-        try:
-            self._backend.restore_page(self._client, page)
-        except Failed as error:
-            if not self._options.partial:
+    def _send(self) -> None:
+        """Put the pages that were taken, and flush those that went invalid, in a round trip each."""
+        pages, self._pages = self._pages, []
+        for page in pages:
+            # Logged first: an interrupt may come when it is put and before we know.
+            self._log.add(page)
+        errors = self._backend.restore_pages(self._client, pages) if pages else []
+        for page, error in zip(pages, errors, strict=True):
+            if error is None:
+                self._put[page.pool_id] += 1
+            elif self._options.partial and isinstance(error, Failed):
+                self._refused.add(packed(page))
+            else:
                 raise Failed(f"a page of pool {page.pool_id} was not taken: {error}") from error
-            self._refused.add(packed(page))
-            return
-        self._put[page.pool_id] += 1
+        handles, self._handles = self._handles, []
+        if handles:
+            # Flushing what is not there is harmless: the handle may be that of a page flushed before it was copied.
+            self._backend.restore_invalidations(self._client, handles)
+            self._invalid.update(map(packed, handles))
+            if len(self._invalid) > MAX_INVALIDATIONS:
+                raise BadInput(f"more than {MAX_INVALIDATIONS} invalidations")
 
     def finish(self) -> Restored:
         """Verify what is there now, and give the client its settings. Raises Failed; until then all can be undone."""
@@ -220,9 +237,9 @@ class Restoration:
             return "The client is gone, and all of it"
         if now.frozen:
             backend.thaw(client)
-        for handle in self._log:
+        for handles in self._log.batches():
             # A page may be listed that was never put, or that is flushed already: both are harmless.
-            backend.restore_invalidation(client, handle)
+            backend.restore_invalidations(client, handles)
         left = {pool.pool_id: pool for pool in backend.pools(client)}
         if any(left[p].n_pages for p, pool in self._pools.items() if pool.persistent and p in left):
             raise Failed(f"pages are left in domain {client}")

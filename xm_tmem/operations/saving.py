@@ -229,18 +229,16 @@ def _live_pages(
 def _pages(
     backend: Backend, client: DomainId, pool: PoolInfo, options: SaveOptions, lost: list[LostPage]
 ) -> Iterator[SavedPage]:
-    """Pages of one pool as far as they come; after one that is refused, the next."""
-    for attempt in range(pool.n_pages + 1):
-        try:
-            yield from backend.save_pages(client, pool.pool_id)
-            return
-        except Failed as error:
-            # The cursor went on before the copy failed, so asking again asks for the next page.
-            if not options.partial or attempt == pool.n_pages:
-                raise
-            handle = getattr(error, "handle", None)
-            if isinstance(handle, Invalidation):
-                lost.append(LostPage(*handle))
+    """Pages of one pool as far as they come; those only named go to `lost`."""
+    for page in backend.save_pages(client, pool.pool_id):
+        if page.page:
+            yield page
+        elif options.partial:
+            lost.append(LostPage(page.pool_id, page.oid, page.index))
+        else:
+            raise Failed(
+                f"domain {client}: Xen does not give a page of pool {pool.pool_id}, stored uncompressed"
+            )
 
 
 def _end(

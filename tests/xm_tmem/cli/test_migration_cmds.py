@@ -13,10 +13,7 @@ import pytest
 
 from hypervisor_model.hypervisor import Hypervisor
 from tests.xm_tmem.cli.conftest import NAMES, Host, Xm
-from tests.xm_tmem.operations.models import ModelTransport
 from tests.xm_tmem.streams.samples import saved_client, write_all
-from xm_tmem.backends.hypercall import HypercallBackend
-from xm_tmem.cli import commands
 from xm_tmem.streams.inspection import summarise
 from xm_tmem.streams.items import Head, Origin, StreamFormat
 
@@ -40,11 +37,6 @@ class SavingHost(Host):
             for index in range(pages // 2):
                 assert guest.put(pool_id, OID, index, bytes([index % 251, pool_id]) * 2048) == 1
 
-    def backend(self, name: str) -> HypercallBackend:
-        transport = ModelTransport(self.hv)
-        transport._names = self.names
-        return HypercallBackend(name, transport)
-
     def pages(self, domid: int, pages: int = 300) -> int:
         """How many of the pages of `web` the domain has, by their contents."""
         guest = self.hv.domain(domid)
@@ -60,13 +52,6 @@ def hosts() -> dict[str, Host]:
         "model:xen": SavingHost(quirks="xen"),
         "model:small": SavingHost(quirks="xen", pages=2),
     }
-
-
-@pytest.fixture(autouse=True)
-def _verbs_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    for verb in VERBS:
-        entry = commands.Entry(commands.CHANGE, f"tmem_{verb}_cmd", f"tmem_{verb}", "")
-        monkeypatch.setitem(commands.COMMANDS, f"tmem-{verb}", commands.COMMANDS.get(f"tmem-{verb}", entry))
 
 
 @pytest.fixture

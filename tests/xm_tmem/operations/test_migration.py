@@ -14,6 +14,7 @@ from xm_tmem.ids import DomainId, SharedUuid
 from xm_tmem.operations.migration import Pace, Throttle, migrate, restore, save
 from xm_tmem.operations.restoring import RestoreOptions
 from xm_tmem.operations.saving import SaveOptions
+from xm_tmem.streams.inspection import summarise
 from xm_tmem.streams.items import StreamFormat
 
 WAYS = [("4.3", "4.3"), ("4.3", "4.12"), ("4.12", "4.3"), ("4.12", "4.12")]
@@ -136,6 +137,9 @@ def test_partial_goes_on_behind_a_page_that_4_12_does_not_give() -> None:
     file = io.BytesIO()
     saved = save(source.backend, DOMAIN, file, options=SaveOptions(partial=True))
     assert saved.end.missing == {0: 2}  # the first, and the incompressible one
+    file.seek(0)
+    summary = summarise(file, "file")
+    assert [(page.oid, page.index) for page in summary.lost] == [(99, 0)]
     target = Host()
     target.restore(file.getvalue(), RestoreOptions(partial=True))
     assert target.found(more) == more

@@ -16,7 +16,14 @@ from xm_tmem.operations.migration import migrate, restore, save
 from xm_tmem.operations.saving import SaveOptions
 
 POINTS = 50
-PAGES = (40, 0, 1)
+PAGES = (80, 0, 1)
+
+
+@pytest.fixture(autouse=True)
+def _few_pages_in_a_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As if there were many pages: most round trips carry some.
+    monkeypatch.setattr("xm_tmem.operations.restoring.PAGES_AT_ONCE", 2)
+    monkeypatch.setattr("xm_tmem.operations.restoring.HANDLES_AT_ONCE", 2)
 
 
 def kill(number: signal.Signals) -> Callable[[], None]:
@@ -154,7 +161,7 @@ def test_a_killed_migration_leaves_both_ends_well(side: str, live: bool) -> None
 
 def test_an_error_of_a_restore_says_what_became_of_it() -> None:
     source, target = Host(), Host()
-    source.fill(20)
+    source.fill(60)
     broken = Tripwire(target.backend, 20, throwing(Disconnected("the connection broke")))
     with pytest.raises(
         Disconnected, match=r"the connection broke\. Every page was taken back; a client with 1 empty"
@@ -192,7 +199,7 @@ def test_a_source_that_cannot_be_thawed_is_said_to_be_frozen() -> None:
 
 def test_a_target_that_cannot_be_undone_is_said_to_be_broken() -> None:
     source, target = Host(), Host()
-    source.fill(20)
+    source.fill(60)
     with pytest.raises(
         Failed, match=r"Taking it back failed too .*: destroy the domain, its tmem is not whole"
     ):

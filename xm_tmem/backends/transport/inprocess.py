@@ -36,4 +36,4 @@ class InProcessTransport(Transport):
         return [(domid, name, "") for domid, name in sorted(self._names.items())]
 
     def details(self) -> Mapping[str, str]:
-        return {"transport": "a model in this process"}
+        return {"transport": "a model in this process", "quirks": self._hypervisor.quirks}

@@ -121,6 +121,11 @@ def complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
+def endless(spec: Mapping[str, Any]) -> bool:
+    """Were no operations given to end with?"""
+    return spec["workload"]["operations"] is None
+
+
 class DirectGuest:
     """The driver."""
 

@@ -66,6 +66,11 @@ def no_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
+def never_endless(spec: Mapping[str, Any]) -> bool:
+    """For kinds that always come to an end."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class GuestKind:
     """A value of a guest's `kind:` key."""
@@ -77,3 +82,5 @@ class GuestKind:
     required: tuple[str, ...] = ()
     complaint: Callable[[Mapping[str, Any]], tuple[str, str] | None] = no_complaint
     """What a schema cannot say: the key (a path below the guest) and what is wrong with it, or None."""
+    endless: Callable[[Mapping[str, Any]], bool] = never_endless
+    """Does a guest with these keys go on for ever? Such a scenario cannot be run to its end."""

@@ -4,11 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from hypervisor_model.guests import kinds
 from hypervisor_model.scenario import direct
 from hypervisor_model.scenario.driver import GuestKind
+
+_WORKLOAD_LIMITS: Final = ("builds", "transactions", "accesses", "passes", "seconds")
+
+
+def _linux_is_endless(spec: Mapping[str, Any]) -> bool:
+    return any(spec["workload"].get(limit, 1) is None for limit in _WORKLOAD_LIMITS)
+
 
 DEFAULT_KIND: Final = "direct"
 
@@ -18,12 +25,14 @@ GUEST_KINDS: Final[Mapping[str, GuestKind]] = {
         properties=direct.PROPERTIES,
         make=direct.make,
         complaint=direct.complaint,
+        endless=direct.endless,
     ),
     "linux": GuestKind(
         summary="A guest kernel's memory under a workload: page cache, swap, cleancache, frontswap, balloon.",
         properties=kinds.LINUX,
         make=kinds.make_linux,
         required=("workload",),
+        endless=_linux_is_endless,
     ),
     "recorded": GuestKind(
         summary="What a real Linux guest asked of tmem, from a recording.",

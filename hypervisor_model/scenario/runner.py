@@ -34,14 +34,17 @@ Progress = Callable[["Runner"], bool]
 class RunningGuest:
     """A domain and what drives it."""
 
-    __slots__ = ("domain_id", "driver", "kind", "name", "operations", "uuid")
+    __slots__ = ("domain_id", "driver", "endless", "kind", "name", "operations", "uuid")
 
-    def __init__(self, domain_id: int, name: str, uuid: str, kind: str, driver: GuestDriver) -> None:
+    def __init__(
+        self, domain_id: int, name: str, uuid: str, kind: str, driver: GuestDriver, *, endless: bool = False
+    ) -> None:
         self.domain_id = domain_id
         self.name = name
         self.uuid = uuid
         self.kind = kind
         self.driver = driver
+        self.endless = endless  # it was asked to go on for ever
         self.operations = 0
 
 
@@ -88,8 +91,7 @@ class Runner:
     @property
     def endless(self) -> bool:
         """Would a run never end?"""
-        unknown = any(guest.driver.operations_total is None for guest in self.guests)
-        return unknown and self.duration_us == FOREVER_US
+        return self.duration_us == FOREVER_US and any(guest.endless for guest in self.guests)
 
     @property
     def position(self) -> tuple[int, int | None]:
@@ -195,11 +197,13 @@ def _boot_guest(hypervisor: Hypervisor, spec: GuestSpec, scenario: Scenario) -> 
             max_memory=spec.max_memory,
             spec=spec.spec,
         )
-        driver = GUEST_KINDS[spec.kind].make(boot_guest)
+        kind = GUEST_KINDS[spec.kind]
+        driver = kind.make(boot_guest)
     except ValueError as error:
         raise ScenarioError(f"{name} does not boot: {error}", file=scenario.file) from None
     apply_settings(hypervisor, spec)
-    return RunningGuest(domain_id, name, uuid_text(domain_uuid(domain_id, name)), spec.kind, driver)
+    uuid = uuid_text(domain_uuid(domain_id, name))
+    return RunningGuest(domain_id, name, uuid, spec.kind, driver, endless=kind.endless(spec.spec))
 
 
 def uuid_text(raw: bytes) -> str:

@@ -30,7 +30,23 @@ name_option = click.option(
 )
 
 
-@click.group("model", context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class ModelGroup(click.Group):
+    """Takes any unique prefix of a command's name, as `xm` itself does."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        found = [name for name in self.commands if args[0] and name.startswith(args[0])]
+        if args[0] not in self.commands and len(found) == 1:
+            return super().resolve_command(ctx, [found[0], *args[1:]])
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    "model",
+    cls=ModelGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 def model() -> None:
     """Run a host that is a model, with guests from a scenario file.
 
@@ -91,7 +107,10 @@ def start(
 @click.option("--discard", is_flag=True, help="End it even if its checkpoint cannot be written.")
 @click.pass_obj
 def stop(session: Session, name: str, discard: bool) -> None:
-    """Stop a model host, with a last checkpoint, and wait until it has ended."""
+    """Stop a model host and wait until it has ended.
+
+    Its state is written to disk first; if that fails the host goes on, unless --discard is given.
+    """
     from hypervisor_model import launch
 
     _launching(lambda: launch.stop(name, discard=discard))
@@ -118,7 +137,10 @@ def status(session: Session, name: str) -> None:
 @name_option
 @click.pass_obj
 def checkpoint(session: Session, name: str) -> None:
-    """Have a model host write its state to disk, and wait until it has."""
+    """Have a model host write its state to disk.
+
+    Returns when it is there. The host and its guests go on meanwhile.
+    """
     from hypervisor_model import launch
 
     fields = _launching(lambda: launch.ask(name, "checkpoint", timeout_s=launch.STOP_S))
@@ -172,18 +194,21 @@ def _run(runner: Runner, with_bar: bool) -> bool:
         if not with_bar:
             return runner.run(lambda _: not interrupted())
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TaskProgressColumn(),
             TextColumn("{task.fields[rate]:>12}"),
             TimeRemainingColumn(),
         )
+        total = runner.operations_total
+        if total is None and not runner.endless:  # then its duration is what ends it
+            total = runner.duration_us
+        in_operations = runner.operations_total is not None
         start = time.monotonic()
         with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as bar:
-            total = runner.operations_total
             task = bar.add_task("operations", total=total, rate="")
             shown = 0.0
 
@@ -193,7 +218,8 @@ def _run(runner: Runner, with_bar: bool) -> bool:
                 if now - shown >= REFRESH_S:
                     shown = now
                     rate = f"{runner.operations / max(now - start, 1e-9):,.0f}/s"
-                    bar.update(task, completed=runner.operations, rate=rate, refresh=True)
+                    done = runner.operations if in_operations else runner.time_us
+                    bar.update(task, completed=done, rate=rate, refresh=True)
                 return not interrupted()
 
             return runner.run(step)

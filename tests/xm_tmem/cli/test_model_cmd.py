@@ -123,6 +123,8 @@ def test_hosts_of_several_names(xm: Xm) -> None:
         (["run"], 2, "missing argument"),
         (["run", "good.yaml", "-o", "csv"], 2, "has no csv output"),
         (["explode"], 2, "explode"),
+        (["st"], 2, "st"),
+        (["sto"], 5, "no model host default is running"),
     ],
 )
 def test_one_line_says_what_is_wrong(xm: Xm, words: list[str], status: int, complaint: str) -> None:

@@ -304,11 +304,11 @@ complete -c xm -n "__xm_at tmem-uuid" -s q -l quiet -d 'Say nothing that is not 
 complete -c xm -n "__xm_at tmem-uuid" -s v -l verbose -d 'Say more about what is done.'
 complete -c xm -n "__xm_at tmem-uuid" -l help -d 'Show this message and exit.'
 complete -c xm -n "__xm_at tmem-uuid"
-complete -c xm -n "__xm_before model" -a checkpoint -d 'Have a model host write its state to disk, and wait until it has'
+complete -c xm -n "__xm_before model" -a checkpoint -d 'Have a model host write its state to disk'
 complete -c xm -n "__xm_before model" -a run -d 'Run a scenario here to its end and print the listing'
 complete -c xm -n "__xm_before model" -a start -d 'Start a model host and return when it answers'
 complete -c xm -n "__xm_before model" -a status -d 'Show what a model host is doing'
-complete -c xm -n "__xm_before model" -a stop -d 'Stop a model host, with a last checkpoint, and wait until it has ended'
+complete -c xm -n "__xm_before model" -a stop -d 'Stop a model host and wait until it has ended'
 complete -c xm -n "__xm_at model" -l help -d 'Show this message and exit.'
 complete -c xm -n "__xm_at model checkpoint" -l name -x -d 'Which model host; one of each name.'
 complete -c xm -n "__xm_at model checkpoint" -s c -l connect -x -a 'xen:/// xen+ssh:// model: scenario: replay:' -d 'The host to ask; may be repeated.'

@@ -12,6 +12,7 @@ from hypervisor_model.public import xen
 from hypervisor_model.public.wire import Call
 from tests.contract.hosts import booted
 from tests.contract.translating import TranslatingTransport, model_release
+from xm_tmem.backends.abi.host import DOMAINS_PER_CALL
 from xm_tmem.backends.abi.releases import RELEASES, TMEM_RELEASES, capabilities_of, release_of
 from xm_tmem.backends.hypercall import HypercallBackend
 from xm_tmem.backends.interface import Capability, TmemState, require
@@ -149,6 +150,26 @@ def test_an_amount_that_xen_would_take_for_nothing_is_refused() -> None:
     assert backend.flush(0xFFFFFFFC) == 0
     with pytest.raises(BadInput):
         backend.flush(0xFFFFFFFD)
+
+
+def test_the_domain_list_is_laid_out_as_in_each_header() -> None:
+    """struct xen_domctl_getdomaininfo grew in the middle, and in 4.10 and 4.16 at the end."""
+    for name, release in RELEASES.items():
+        minor = int(name[2:])
+        words = ["tot", "max", "shr", "shared_info_frame", "cpu_time"]
+        words += ["paged"] * (minor >= 2) + ["outstanding"] * (minor >= 3)
+        vcpus = 8 + 8 * len(words)  # behind domain and flags
+        end = vcpus + 3 * 4 + 16 + 4 * (minor >= 1)  # max_vcpu_id, ssidref, handle; cpupool from 4.1
+        end += 8 * (minor >= 16) + 4 * (minor >= 10) + 4 * (minor >= 16)  # gpaddr_bits, arch_config
+        assert (release.vcpus_offset, release.domain_info_bytes) == (vcpus, -(-end // 8) * 8), name
+
+
+def test_more_domains_than_one_answer_holds_are_all_listed() -> None:
+    hypervisor = Hypervisor(release="4.12")
+    for domid in range(0, 2 * DOMAINS_PER_CALL + 2, 2):
+        hypervisor.create_domain(domid)
+    backend = HypercallBackend("test", InProcessTransport(hypervisor))
+    assert [domain.domain_id for domain in backend.domains()] == hypervisor.domain_ids()
 
 
 def test_the_table_agrees_with_the_history() -> None:

@@ -225,6 +225,9 @@ def _check_memory(tmem: Tmem, found: _Count) -> None:
             for sharer in pool.sharers:
                 found.block(tmem.mempool, sharer)
     if tmem.exact:
+        for client in tmem.clients:
+            for pgp in client.forgotten_pgps:
+                found.block(client.persistent_pool, pgp)
         for mempool in [tmem.mempool, *(client.persistent_pool for client in tmem.clients)]:
             used = sum(block.units + 1 for block in found.blocks.get(id(mempool), []))
             assert mempool.used_units == used + mempool.pages, (mempool.used_units, used, mempool.pages)

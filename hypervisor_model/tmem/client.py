@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from hypervisor_model.host.domain import Domain
 from hypervisor_model.public.tmem import MAX_GLOBAL_SHARED_POOLS, MAX_POOLS_PER_DOMAIN
 from hypervisor_model.tmem.memory import persistent_pool
-from hypervisor_model.tmem.page import Invalidated, empty_list
+from hypervisor_model.tmem.page import Invalidated, Pgp, empty_list
 
 if TYPE_CHECKING:
     from hypervisor_model.tmem.pool import Pool
@@ -34,6 +34,7 @@ class Client:
         "eph_count",
         "eph_count_max",
         "ephemeral_head",
+        "forgotten_pgps",
         "frozen",
         "invalidated",
         "live_migrating",
@@ -70,6 +71,7 @@ class Client:
         self.live_migrating = False
         self.was_frozen = False
         self.invalidated: list[Invalidated] = []
+        self.forgotten_pgps: list[Pgp] = []  # descriptors that 4.12 lost during a live save
         self.cur_inv = -1  # position in `invalidated` of the handle last given; -1: none
         # Statistics.
         self.compress_poor = self.compress_nomem = 0

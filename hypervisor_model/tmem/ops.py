@@ -309,7 +309,9 @@ def _drop_unlisted(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
             pgp_free(tmem, pgp)
             pool.client.live_migrating = True
             return
-        if not tmem.release.client_info_abi:
+        if tmem.release.client_info_abi:
+            pool.client.forgotten_pgps.append(pgp)
+        else:
             pool.client.invalidated.append(Invalidated(pgp))
     pgp_free(tmem, pgp)
 

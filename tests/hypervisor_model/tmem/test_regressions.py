@@ -147,6 +147,25 @@ def test_a_put_that_gets_no_tree_node_during_a_live_save_of_4_3_is_invalidated_w
     assert invalidated == {"ret": 1, "handle": [0, 0xFFFFFFFF, OID]}
 
 
+def test_a_put_that_fails_during_a_live_save_of_4_12_leaves_its_descriptor_behind() -> None:
+    *_, failed, _ended, counted = perform(
+        "4.12",
+        [
+            domain(max_pages=3),
+            new_pool(PERSISTENT),
+            *(put(index, "r:1") for index in range(2)),
+            {"op": "sysctl", "d": 0, "subop": 10, "cli": 0, "arg": 1},
+            {"op": "sysctl", "d": 0, "subop": 0, "cli": 0},
+            put(2, "r:1"),
+            {"op": "sysctl", "d": 0, "subop": 21, "cli": 0},
+            {"op": "stat", "of": [0]},
+        ],
+    )
+    assert failed == {"ret": -12}
+    # 16 for the page's end, object 144, node 544, three descriptors of 96.
+    assert counted["doms"] == {"0": [3, 992, 10448]}
+
+
 @pytest.mark.parametrize(("own_pages", "over"), [(-3, True), (-2, False)])
 def test_the_share_of_a_client_with_fewer_pages_than_none_is_rounded_towards_zero(
     own_pages: int, over: bool

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.xm_tmem.cli.conftest import Host, Xm
-from xm_tmem.cli import tmem_apply_cmd
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 WISHES = f"domains:\n  web: {{weight: 200, compress: on}}\n  db: {{weight: 50, allow: [{UUID}]}}\n"
@@ -105,7 +104,7 @@ def test_watch_applies_again_when_a_domain_comes_back_with_a_new_id(
     xm: Xm, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "wishes.yaml"
-    path.write_text("domains:\n  web: {weight: 200}\n  later: {weight: 5}\n")
+    path.write_text(f"domains:\n  web: {{weight: 200, allow: [{UUID}]}}\n  later: {{weight: 5}}\n")
 
     def restart() -> None:
         host.hv.destroy_domain(1)
@@ -120,7 +119,9 @@ def test_watch_applies_again_when_a_domain_comes_back_with_a_new_id(
         raise KeyboardInterrupt
 
     meanwhile = iter([restart, nothing, interrupt])
-    monkeypatch.setattr(tmem_apply_cmd.time, "sleep", lambda seconds: next(meanwhile)())
+    monkeypatch.setattr("time.sleep", lambda seconds: next(meanwhile)())
     ran = xm("tmem-apply", "--watch", "10s", str(path))
     assert (ran.status, ran.err) == (130, "xm: interrupted\n")
-    assert ran.out == "web (1): weight 0 -> 200\nweb (9): weight 0 -> 200\n"
+    # Authorised once for each life of the domain, not at every look.
+    changed = "weight 0 -> 200, 1 shared pools allowed"
+    assert ran.out == f"web (1): {changed}\nweb (9): {changed}\n"

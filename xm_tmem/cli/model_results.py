@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reports of model runs as files and as rows: what `xm model sweep` and `compare` read, keep and show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from xm_tmem.cli.grid import Heading, serialise, show_rows
+from xm_tmem.cli.session import Session
+from xm_tmem.errors import BadInput, Failed
+
+MAX_REPORT_BYTES = 64 << 20
+
+Result = dict[str, Any]
+
+
+def report_in(path: str) -> Result:
+    """The report in a file. Raises BadInput."""
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MAX_REPORT_BYTES + 1)
+        found = json.loads(raw) if len(raw) <= MAX_REPORT_BYTES else None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        raise BadInput(f"{path}: no report of a run: {reason}") from None
+    if not isinstance(found, dict):
+        raise BadInput(f"{path}: no report of a run")
+    return found
+
+
+@contextmanager
+def kept_results(
+    path: str | None, read: Callable[[Iterator[str]], list[Result]]
+) -> Iterator[tuple[list[Result], Callable[[Result], None]]]:
+    """The results that are in a file, and what adds one to it; without a `path` none, and nothing is kept."""
+    if path is None:
+        yield [], lambda result: None
+        return
+    try:
+        with open(path, "a+", encoding="utf-8") as file:
+            file.seek(0)
+            there = read(iter(file))
+            ended = _ends_in_newline(path)
+
+            def keep(result: Result) -> None:
+                nonlocal ended
+                file.write(("" if ended else "\n") + json.dumps(result) + "\n")
+                file.flush()
+                ended = True
+
+            yield there, keep
+    except OSError as error:
+        raise Failed(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} holds something else than results of a sweep") from None
+
+
+def _ends_in_newline(path: str) -> bool:
+    """Was the last line written whole? Also true of nothing."""
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 1))
+        return file.read(1) in (b"", b"\n")
+
+
+def show_sweep(session: Session, results: Sequence[Result]) -> None:
+    """A row for each run: what was varied, how the host fared, each guest's hit ratio. Machines get whole reports."""
+    if session.format in ("json", "jsonl", "yaml"):
+        whole = {"schema": "xm-tmem/sweep-results/1", "runs": list(results)}
+        session.write(serialise(session.format, whole, list(results)))
+        return
+    varied = list(results[0]["vary"]) if results else []
+    guests = list(dict.fromkeys(guest["name"] for result in results for guest in result["report"]["guests"]))
+    headings = [Heading(key, "text", "as given with --vary") for key in varied]
+    headings += [Heading("ephemeral_pages", "pages"), Heading("evicted", "count")]
+    headings += [Heading(f"hit_ratio.{name}", "ratio", "gets that found their page") for name in guests]
+    show_rows(session, "sweep", headings, [_row(result, varied, guests) for result in results])
+
+
+def _row(result: Result, varied: Sequence[str], guests: Sequence[str]) -> list[Any]:
+    host: Mapping[str, Any] = result["report"]["host"]
+    ratios = {guest["name"]: guest["hit_ratio"] for guest in result["report"]["guests"]}
+    return [
+        *(result["vary"].get(key) for key in varied),
+        host["ephemeral_pages"],
+        host["evicted"],
+        *(ratios.get(name) for name in guests),
+    ]

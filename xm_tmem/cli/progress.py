@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Long work on a terminal: a bar with rate and time left, and Ctrl-C as a question instead of an exception."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+REFRESH_S = 0.1
+
+Show = Callable[[int, str], None]
+"""Shows how much is done, and a word on it; cheap to call often."""
+
+
+def wants_bar() -> bool:
+    """Is there a terminal to draw on? Bars go to standard error, results to standard output."""
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+@contextmanager
+def bar(what: str, total: int | None, *, shown: bool) -> Iterator[Show]:
+    """A progress bar, gone at the end; without a `total` it only shows that something happens."""
+    if not shown:
+        yield lambda done, note: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[note]:>12}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as progress:
+        task = progress.add_task(what, total=total, note="")
+        drawn = 0.0
+
+        def show(done: int, note: str) -> None:
+            nonlocal drawn
+            now = time.monotonic()
+            if now - drawn >= REFRESH_S:
+                drawn = now
+                progress.update(task, completed=done, note=note, refresh=True)
+
+        yield show
+
+
+@contextmanager
+def interrupts() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed or a kill came; for work that must not be left in the middle of a step."""
+    seen: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]
+    try:
+        yield lambda: bool(seen)
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

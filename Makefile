@@ -7,7 +7,7 @@ WORKERS ?= 2
 XEN ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check golden completions bench test-long test-xen mutants clean
+.PHONY: help demo test test-pure test-compiled check golden completions bench test-long test-xen mutants clean
 
 help: ## say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -15,8 +15,13 @@ help: ## say what there is to make
 demo: .venv/stamp-run ## start a model host with guests and operate it, under two minutes
 	@PATH="$(CURDIR)/$(BIN):$$PATH" .ci/demo
 
-test: .venv/stamp-dev ## run the test suite (all but what takes minutes or needs a booted Xen)
+test: test-pure test-compiled ## run the test suite on both builds of the model (but what takes minutes or needs a booted Xen)
+
+test-pure: .venv/stamp-dev ## the same on the sources as they are
 	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not long and not xen"
+
+test-compiled: .venv/stamp-dev ## the same on the compiled model, in a copy under build/compiled
+	.ci/compiled -q -n $(WORKERS) -m "not long and not xen" -p no:cacheprovider
 
 check: .venv/stamp-dev ## lint, formatting, types, import rules
 	$(BIN)/ruff check .

@@ -1,1 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
+import os
+
+if os.environ.get("XM_TMEM_PURE") == "1":
+    from hypervisor_model import pure
+
+    pure.prefer_sources()

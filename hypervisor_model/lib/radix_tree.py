@@ -14,7 +14,7 @@ hurry may do with a leaf what `lookup`, `insert` and the short way of `delete` d
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 FAN_OUT: Final = 64
 _SHIFT: Final = 6
@@ -45,22 +45,33 @@ class RadixNode(Generic[Item]):
             self.children = [None] * FAN_OUT
 
 
+class NodeSource(Protocol[Item]):
+    """Whoever limits or counts nodes."""
+
+    def node_alloc(self) -> RadixNode[Item] | None:
+        """A fresh node; None: there is no memory."""
+
+    def node_free(self, node: RadixNode[Item]) -> None: ...
+
+
 class RadixTree(Generic[Item]):
-    """Override `_node_alloc` and `_node_free` to limit or count nodes."""
+    """Takes its nodes from `source`, or from a subclass's own `_node_alloc`."""
 
-    __slots__ = ("height", "leaves", "root", "single")
+    __slots__ = ("height", "leaves", "root", "single", "source")
 
-    def __init__(self) -> None:
+    def __init__(self, source: NodeSource[Item] | None = None) -> None:
+        self.source = source
         self.height = 0
         self.root: RadixNode[Item] | None = None
         self.single: Item | None = None  # the item at index 0 of a tree without nodes
         self.leaves: dict[int, RadixNode[Item]] = {}
 
     def _node_alloc(self) -> RadixNode[Item] | None:
-        return RadixNode()
+        return RadixNode() if self.source is None else self.source.node_alloc()
 
     def _node_free(self, node: RadixNode[Item]) -> None:
-        pass
+        if self.source is not None:
+            self.source.node_free(node)
 
     @property
     def empty(self) -> bool:

@@ -15,23 +15,22 @@ indexes = st.sampled_from(
 )
 
 
-class CountedTree(RadixTree[str]):
+class Nodes:
     """Counts nodes and may run out of them."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.nodes = 0
         self.left = 1 << 30
         self.freed_order: list[int] = []
 
-    def _node_alloc(self) -> RadixNode[str] | None:
+    def node_alloc(self) -> RadixNode[str] | None:
         if not self.left:
             return None
         self.left -= 1
         self.nodes += 1
         return RadixNode()
 
-    def _node_free(self, node: RadixNode[str]) -> None:
+    def node_free(self, node: RadixNode[str]) -> None:
         self.nodes -= 1
         self.freed_order.append(node.height)
 
@@ -49,7 +48,8 @@ def nodes_needed(held: set[int]) -> int:
 class TreeAgrees(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.tree = CountedTree()
+        self.source = Nodes()
+        self.tree: RadixTree[str] = RadixTree(self.source)
         self.held: dict[int, str] = {}
 
     @rule(index=indexes)
@@ -76,7 +76,7 @@ class TreeAgrees(RuleBasedStateMachine):
 
     @invariant()
     def nodes_are_those_needed(self) -> None:
-        assert self.tree.check() == self.tree.nodes == nodes_needed(set(self.held))
+        assert self.tree.check() == self.source.nodes == nodes_needed(set(self.held))
         assert dict(self.tree.items()) == self.held
         assert self.tree.has_more_than(0) == bool(self.held)
         assert self.tree.has_more_than(1) == (len(self.held) > 1)
@@ -91,18 +91,19 @@ class ShortOfMemory(RuleBasedStateMachine):
 
     @initialize()
     def boot(self) -> None:
-        self.tree = CountedTree()
+        self.source = Nodes()
+        self.tree: RadixTree[str] = RadixTree(self.source)
         self.held: set[int] = set()
 
     @rule(index=indexes, nodes=st.integers(0, 7))
     def insert(self, index: int, nodes: int) -> None:
         if index in self.held:
             return
-        self.tree.left = nodes
+        self.source.left = nodes
         if self.tree.insert(index, "x"):
             self.held.add(index)
         else:
-            assert self.tree.left == 0
+            assert self.source.left == 0
 
     @rule(index=indexes)
     def delete(self, index: int) -> None:
@@ -112,13 +113,13 @@ class ShortOfMemory(RuleBasedStateMachine):
 
     @invariant()
     def all_is_found(self) -> None:
-        assert self.tree.check() == self.tree.nodes >= nodes_needed(self.held)
+        assert self.tree.check() == self.source.nodes >= nodes_needed(self.held)
         assert {index for index, _ in self.tree.items()} == self.held
 
     def teardown(self) -> None:
         if hasattr(self, "tree"):
             self.tree.destroy(lambda item: None)
-            assert self.tree.nodes == 0
+            assert self.source.nodes == 0
 
 
 TestShortOfMemory = ShortOfMemory.TestCase
@@ -126,34 +127,39 @@ TestShortOfMemory.settings = settings(max_examples=60, stateful_step_count=30, d
 
 
 def test_index_zero_alone_has_no_node_and_two_pages_have_one() -> None:
-    tree = CountedTree()
+    source = Nodes()
+    tree: RadixTree[str] = RadixTree(source)
     assert tree.insert(0, "a")
-    assert tree.nodes == 0
+    assert source.nodes == 0
     assert tree.insert(1, "b")
-    assert tree.nodes == 1
+    assert source.nodes == 1
     assert tree.delete(1) == "b"
-    assert (tree.nodes, tree.single) == (0, "a")
+    assert (source.nodes, tree.single) == (0, "a")
 
 
 def test_a_stump_keeps_its_height_after_the_page_that_raised_it_was_refused() -> None:
-    tree = CountedTree()
-    tree.left = 0
+    source = Nodes()
+    tree: RadixTree[str] = RadixTree(source)
+    source.left = 0
     assert not tree.insert(4096, "x")
     assert (tree.height, tree.root) == (3, None)
-    tree.left = 10
+    source.left = 10
     assert tree.insert(0, "y")
-    assert tree.nodes == 3  # as high as the refused page would have needed, although index 0 alone needs none
+    assert (
+        source.nodes == 3
+    )  # as high as the refused page would have needed, although index 0 alone needs none
 
 
 @given(st.sets(st.integers(0, (1 << 32) - 1), max_size=40))
 @settings(max_examples=40)
 def test_destruction_frees_children_before_their_parents(held: set[int]) -> None:
-    tree = CountedTree()
+    source = Nodes()
+    tree: RadixTree[str] = RadixTree(source)
     for index in held:
         assert tree.insert(index, "x")
-    nodes = tree.nodes
+    nodes = source.nodes
     tree.destroy(lambda item: None)
-    assert (tree.nodes, len(tree.freed_order)) == (0, nodes)
+    assert (source.nodes, len(source.freed_order)) == (0, nodes)
     if nodes:
-        assert tree.freed_order[0] == 1
-        assert tree.freed_order[-1] == max(tree.freed_order)
+        assert source.freed_order[0] == 1
+        assert source.freed_order[-1] == max(source.freed_order)

@@ -26,6 +26,7 @@ from xm_tmem.backends.interface import (
     PoolInfo,
     SavedPage,
     TmemState,
+    require,
     why_no_tmem,
 )
 from xm_tmem.backends.transport import Transport
@@ -153,6 +154,8 @@ class HypercallBackend:
         return self._do("FLUSH", self._abi().flush(size_kb))
 
     def shared_auth(self, client: DomainId | None, uuid: SharedUuid, *, allow: bool) -> None:
+        if client is None:
+            require(self, Capability.SHARED_AUTH_ALL)
         self._do("SHARED_AUTH", self._abi().shared_auth(_cli_id(client), uuid, allow=allow), client)
 
     # Save and restore.

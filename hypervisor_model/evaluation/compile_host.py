@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """R1, R2, R3: guests that compile Linux on one Xen host, ballooned down to what they promised, with and without tmem.
 
-Eight guests of 384 MiB and two virtual CPUs on a host of 4 GiB, as at OLS 2009.  One simulated page stands for SCALE, and
-so for SCALE of them in every count reported; a source stands for SOURCES_EACH.
+Eight guests of 384 MiB and two virtual CPUs on a host of 4 GiB, as at OLS 2009.  One simulated page stands for SCALE,
+in every count too; a source stands for SOURCES_EACH.
 Units     pages of 4 KiB as reported; times modelled.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
-from hypervisor_model.evaluation.result import Result, Verdict
 from hypervisor_model.guests.balloon import Balloon, DaemonBalloon, SelfBalloon
 from hypervisor_model.guests.cleancache import Cleancache
 from hypervisor_model.guests.contents import Contents

@@ -9,6 +9,7 @@ Left out  any likeness to real text beyond its compressed size.
 
 from typing import Final
 
+from hypervisor_model.guests.handle import FS_SHIFT
 from hypervisor_model.public.xen import PAGE_SIZE
 
 ZERO, TEXT, COMPRESSIBLE, RANDOM, SPARSE = range(5)
@@ -24,6 +25,7 @@ ANON_MIX: Final = {"text": 0.30, "compressible": 0.45, "random": 0.10, "zero": 0
 
 _SPREAD: Final = 0x9E3779B97F4A7C15
 _WORD: Final = (1 << 64) - 1
+_ANY_FS: Final = (1 << FS_SHIFT) - 1
 
 
 def class_table(mix: dict[str, float]) -> bytes:
@@ -70,6 +72,8 @@ class Contents:
 
     def file_page(self, key: int, version: int = 0) -> bytes:
         """The token of a file's page; `version` counts the times it was written."""
+        if self._image is not self._private:
+            key &= _ANY_FS  # files of an image are the same wherever they are mounted
         mixed = ((key + version) * _SPREAD) & _WORD
         kind = self._file[mixed >> 56]
         if not kind:

@@ -7,7 +7,7 @@ Units     pages; times in nanoseconds of modelled time.  All counts are exact.
 Left out  the slab, huge pages, memory cgroups, NUMA; dirty pages wait for reclaim or for `sync`.
 """
 
-from collections import OrderedDict
+import random
 from typing import Final
 
 from hypervisor_model.guests.cleancache import Cleancache
@@ -70,9 +70,9 @@ class GuestMemory:
         self.file_faults = self.file_reads = self.swap_ins = self.swap_outs = self.major_faults = 0
         self.written_back = self.out_of_memory = self.unused_slots = 0
         self._versions: dict[int, int] = {}  # of file pages that were written
-        self._inodes: OrderedDict[int, int] = (
-            OrderedDict()
-        )  # key of page 0 -> pages, least recently opened first
+        self._inode_pages: dict[int, int] = {}  # key of page 0 -> pages, of the inodes that are remembered
+        self._inodes: list[int] = []  # the same keys, in no order
+        self._inode_dice = random.Random(totalram)
 
     @property
     def pages(self) -> dict[int, int]:
@@ -294,19 +294,27 @@ class GuestMemory:
     # What processes do besides touching pages
 
     def open_file(self, first: int, pages: int, now_ns: int) -> int:
-        """A file is opened. The least recently opened inode may be pruned, and takes its pages along."""
-        if not self.inode_limit:
+        """A file is opened. Another inode may be pruned for it, and takes its pages along.
+
+        Which one is chance: the shrinkers of dentries and inodes scan a share of their lists at each pressure, so that
+        of files read in a loop some survive, where an LRU would keep none.
+        """
+        if not self.inode_limit or first in self._inode_pages:
             return now_ns
         inodes = self._inodes
-        inodes[first] = pages
-        inodes.move_to_end(first)
-        while len(inodes) > self.inode_limit:
-            oldest, length = inodes.popitem(last=False)
-            now_ns = self._prune(oldest, length, now_ns)
+        if len(inodes) >= self.inode_limit:
+            place = int(self._inode_dice.random() * len(inodes))
+            oldest, inodes[place] = inodes[place], first
+            now_ns = self._prune(oldest, self._inode_pages.pop(oldest, 0), now_ns)
+        else:
+            inodes.append(first)
+        self._inode_pages[first] = pages
         return now_ns
 
     def _prune(self, first: int, length: int, now_ns: int) -> int:
         """C: prune_icache_sb: the pages are dropped as in reclaim, then the inode's object is flushed."""
+        if not length:
+            return now_ns  # it was removed meanwhile
         mount, oid = first >> FS_SHIFT & 31, first >> INODE_SHIFT & INODE_MASK
         write_backs = self.written_back
         for key in range(first, first + length):
@@ -329,7 +337,7 @@ class GuestMemory:
             if self.lists.discard(key) is not None:
                 self.cleancache.invalidate_page(mount, oid, key & INDEX_MASK)
             self._versions.pop(key, None)
-        self._inodes.pop(first, None)
+        self._inode_pages.pop(first, None)  # its place in the list stays until chance finds it
         self.cleancache.invalidate_inode(mount, oid)
 
     def unmount(self, mount: int, now_ns: int) -> None:

@@ -90,7 +90,7 @@ class BulkLoad:
             Touch(range(self._first + start, self._first + end), self._cpu_ns, write=True)
         ]
         touched = [self._first + int(self._rng.random() * end) for _ in range(self._touches)]
-        return [*actions, Touch(touched, self._cpu_ns), Touch(touched[::2], self._cpu_ns, write=True)]
+        return [*actions, Touch(touched, self._cpu_ns), Touch(touched[::4], self._cpu_ns, write=True)]
 
 
 class ExternalSort:

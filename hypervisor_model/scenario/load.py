@@ -64,7 +64,7 @@ class Scenario:
 
 def load_file(path: str) -> Scenario:
     """The scenario in the file at `path`. Raises ScenarioError."""
-    return _checked(read(path), printable(path), os.path.dirname(os.path.abspath(path)))
+    return checked(read(path), printable(path), os.path.dirname(os.path.abspath(path)))
 
 
 def load_text(text: str) -> Scenario:
@@ -74,10 +74,11 @@ def load_text(text: str) -> Scenario:
 
 def load_bytes(raw: bytes, *, file: str) -> Scenario:
     """The scenario in the contents of a file, which complaints call `file`. Raises ScenarioError."""
-    return _checked(parse(raw, file=file), file)
+    return checked(parse(raw, file=file), file)
 
 
-def _checked(root: Node, file: str, directory: str = "") -> Scenario:
+def checked(root: Node, file: str, directory: str = "") -> Scenario:
+    """The scenario of a document; files that it names lie relative to `directory`. Raises ScenarioError."""
     values = Validator(file, directory).check(root, scenario_schema(GUEST_KINDS, DEFAULT_KIND))
     machine = values["host"]
     host = HostSpec(**{"codec": None, **machine, "release": str(machine["release"])})

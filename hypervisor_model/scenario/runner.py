@@ -94,6 +94,11 @@ class Runner:
         return self.duration_us == FOREVER_US and any(guest.endless for guest in self.guests)
 
     @property
+    def lasts_for_a_time(self) -> bool:
+        """Does a duration end the run, if the guests do not?"""
+        return self.duration_us != FOREVER_US
+
+    @property
     def position(self) -> tuple[int, int | None]:
         """Where `go_to` leads: operations done, and the end of the slice if it has just been completed."""
         return self.operations, self._slice_end_us if self._next_guest == len(self.guests) else None

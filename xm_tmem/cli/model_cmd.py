@@ -3,15 +3,15 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from xm_tmem.cli.grid import show_facts
+from xm_tmem.cli.grid import FORMATS, Heading, show_facts, show_rows
+from xm_tmem.cli.model_results import kept_results, report_in, show_sweep
+from xm_tmem.cli.progress import bar, interrupts, wants_bar
 from xm_tmem.cli.session import Session, require_format
 from xm_tmem.cli.verb import Verb
 from xm_tmem.errors import EXIT_INTERRUPTED, BadInput, Failed, TmemError, Unreachable
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DEFAULT_NAME = "default"
-REFRESH_S = 0.1
 
 name_option = click.option(
     "--name", metavar="NAME", default=DEFAULT_NAME, help="Which model host; one of each name."
@@ -174,7 +173,7 @@ def run(session: Session, scenario: str, progress: bool | None) -> None:
         runner = boot(_load(scenario))
     except ScenarioError as error:
         raise BadInput(str(error)) from None
-    complete = _run(runner, _wants_bar(session) if progress is None else progress)
+    complete = _run(runner, _with_bar(session) if progress is None else progress)
     if not complete:
         session.report(
             "interrupted: the report is of what was done by then", "KeyboardInterrupt", EXIT_INTERRUPTED
@@ -188,54 +187,129 @@ def run(session: Session, scenario: str, progress: bool | None) -> None:
         _show_listing(session, runner, scenario)
 
 
+@model.command(
+    "sweep",
+    cls=Verb,
+    connects=False,
+    examples=[
+        ("xm model sweep examples/pressure.yaml --vary weight.gold=100,200,400", "three runs"),
+        (
+            "xm model sweep s.yaml --vary host.memory=1GiB,2GiB --vary seed=1,2,3 --to r.jsonl",
+            "six, kept in a file",
+        ),
+    ],
+)
+@click.argument("scenario", metavar="SCENARIO", type=click.Path())
+@click.option(
+    "--vary",
+    "axes",
+    metavar="KEY=V,V",
+    multiple=True,
+    required=True,
+    help="Values for host.KEY or KEY.GUEST.",
+)
+@click.option(
+    "--to",
+    "file",
+    metavar="FILE",
+    type=click.Path(),
+    help="Keep the results here; go on with what is missing.",
+)
+@click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(1, 1024),
+    help="So many at once; one for each core if left out.",
+)
+@click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster whose scheduler is there.")
+@click.pass_obj
+def sweep(
+    session: Session,
+    scenario: str,
+    axes: tuple[str, ...],
+    file: str | None,
+    jobs: int | None,
+    dask: str | None,
+) -> None:
+    """Run a scenario with every combination of some values.
+
+    A key is host.KEY, seed, duration, or a guest's key with its name behind it: weight.web, workload.rate.web, weight.*
+    for all guests. With --to each result is kept as it comes, and the same command goes on after an interruption.
+    """
+    require_format(session, FORMATS, "`xm model sweep`")
+    from hypervisor_model.scenario import sweep as sweeping
+    from hypervisor_model.scenario.errors import ScenarioError
+
+    try:
+        points = sweeping.combinations([sweeping.parse_axis(axis) for axis in axes])
+        for point in points:
+            sweeping.load_varied(scenario, point)
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    with kept_results(file, sweeping.results_in) as (results, keep):
+        there = [result["vary"] for result in results]
+        missing = [point for point in points if point not in there]
+        try:
+            with (
+                sweeping.workers(jobs, dask) as executor,
+                bar("runs", len(missing), shown=_with_bar(session)) as show,
+            ):
+                for result in sweeping.run_all(scenario, missing, executor):
+                    results.append(result)
+                    keep(result)
+                    show(len(results) - len(there), "")
+        except ScenarioError as error:
+            raise BadInput(str(error)) from None
+        except sweeping.SweepError as error:
+            raise Failed(str(error)) from None
+    by_point = {tuple(result["vary"].items()): result for result in results}
+    show_sweep(session, [by_point[tuple(point.items())] for point in points])
+
+
+@model.command(
+    "compare", cls=Verb, connects=False, examples=[("xm model compare a.json b.json", "what differs")]
+)
+@click.argument("first", metavar="A", type=click.Path())
+@click.argument("second", metavar="B", type=click.Path())
+@click.option("-a", "--all", "everything", is_flag=True, help="Also what is the same in both.")
+@click.pass_obj
+def compare(session: Session, first: str, second: str, everything: bool) -> None:
+    """Compare two runs, figure by figure.
+
+    A and B are reports, as `xm model run SCENARIO -o json` prints them.
+    """
+    from hypervisor_model.scenario.compare import differences
+
+    try:
+        found = differences(report_in(first), report_in(second))
+    except ValueError as error:
+        raise BadInput(str(error)) from None
+    headings = [
+        Heading("where", "text"),
+        Heading("figure", "text"),
+        Heading("first", "count"),
+        Heading("second", "count"),
+    ]
+    rows = [[*each, each.change] for each in found if everything or each.first != each.second]
+    show_rows(session, "comparison", [*headings, Heading("change", "ratio")], rows)
+
+
 def _run(runner: Runner, with_bar: bool) -> bool:
     """Run to the end, or to the first Ctrl-C, between two operations; was it the end?"""
-    with _interrupts() as interrupted:
-        if not with_bar:
-            return runner.run(lambda _: not interrupted())
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    total = runner.operations_total
+    # Where operations are not known beforehand, a duration may be what ends the run.
+    by_time = total is None and not runner.endless and runner.lasts_for_a_time
+    start = time.monotonic()
+    with interrupts() as interrupted, bar(
+        "operations", runner.duration_us if by_time else total, shown=with_bar
+    ) as show:  # fmt: skip
 
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TextColumn("{task.fields[rate]:>12}"),
-            TimeRemainingColumn(),
-        )
-        total = runner.operations_total
-        if total is None and not runner.endless:  # then its duration is what ends it
-            total = runner.duration_us
-        in_operations = runner.operations_total is not None
-        start = time.monotonic()
-        with Progress(*columns, console=Console(stderr=True), auto_refresh=False, transient=True) as bar:
-            task = bar.add_task("operations", total=total, rate="")
-            shown = 0.0
+        def step(runner: Runner) -> bool:
+            rate = runner.operations / max(time.monotonic() - start, 1e-9)
+            show(runner.time_us if by_time else runner.operations, f"{rate:,.0f}/s")
+            return not interrupted()
 
-            def step(runner: Runner) -> bool:
-                nonlocal shown
-                now = time.monotonic()
-                if now - shown >= REFRESH_S:
-                    shown = now
-                    rate = f"{runner.operations / max(now - start, 1e-9):,.0f}/s"
-                    done = runner.operations if in_operations else runner.time_us
-                    bar.update(task, completed=done, rate=rate, refresh=True)
-                return not interrupted()
-
-            return runner.run(step)
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and a kill as a question, since an exception could come in the middle of a model's operation."""
-    seen: list[int] = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, lambda number, _: seen.append(number)) for number in numbers]
-    try:
-        yield lambda: bool(seen)
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        return runner.run(step)
 
 
 def _show_listing(session: Session, runner: Runner, scenario: str) -> None:
@@ -260,12 +334,6 @@ def _show_listing(session: Session, runner: Runner, scenario: str) -> None:
     session.write_blocks(short_view(report, selection(units=units)), units=units)
 
 
-def _wants_bar(session: Session) -> bool:
-    import sys
-
-    return not session.quiet and sys.stderr is not None and sys.stderr.isatty()
-
-
 def _fact(name: str, text: str) -> Fact:
     """A field of a host's status: numbers as such."""
     if name.endswith("_s"):
@@ -273,6 +341,10 @@ def _fact(name: str, text: str) -> Fact:
     if name == "factor" and text != "max":
         return Fact(name, "count", "", float(text))
     return Fact(name, "count", "", int(text)) if text.isdecimal() else Fact(name, "text", "", text)
+
+
+def _with_bar(session: Session) -> bool:
+    return wants_bar() and not session.quiet
 
 
 def _factor(text: str) -> float:

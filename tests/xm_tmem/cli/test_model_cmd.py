@@ -172,3 +172,31 @@ def test_progress_on_request(xm: Xm) -> None:
     done = xm("model", "run", xm.file(SHORT), "--progress")
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
+
+
+def test_a_sweep_shows_every_run_and_goes_on_where_it_was(xm: Xm) -> None:
+    path = xm.file(SHORT)
+    words = ("model", "sweep", path, "--to", "results.jsonl", "--vary")
+    first = xm(*words, "seed=1,2", "-o", "csv")
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.splitlines()[0] == "seed,ephemeral_pages,evicted,hit_ratio.web,hit_ratio.db"
+    kept = xm.directory / "results.jsonl"
+    lines = kept.read_text().splitlines()
+    kept.write_text(lines[0] + "\n" + lines[1][:100])  # as if it had been killed while it wrote
+    again = xm(*words, "seed=1,2,3", "-o", "csv")
+    assert again.stdout.splitlines()[:3] == first.stdout.splitlines()
+    assert len(again.stdout.splitlines()) == 4
+    assert kept.read_text().startswith(lines[0])
+    bad = xm(*words, "weight.nobody=1")
+    assert (bad.returncode, len(bad.stderr.splitlines())) == (2, 1)
+
+
+def test_runs_are_compared(xm: Xm) -> None:
+    for name, text in (("a", SHORT), ("b", "seed: 2\n" + SHORT)):
+        xm.file(xm("model", "run", xm.file(text), "-o", "json").stdout, f"{name}.json")
+    rows = json.loads(xm("model", "compare", "a.json", "b.json", "-o", "json").stdout)["comparison"]
+    assert {row["where"] for row in rows} >= {"web", "db"}
+    assert all(row["first"] != row["second"] for row in rows)
+    for words in (("none.json", "a.json"), ("a.json", "scenario.yaml")):
+        done = xm("model", "compare", *words)
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)

@@ -54,10 +54,12 @@ _xm() {
             '':tmem-uuid) command='tmem-uuid' ;;
             '':model) command='model' ;;
             'model':checkpoint) command='model checkpoint' ;;
+            'model':compare) command='model compare' ;;
             'model':run) command='model run' ;;
             'model':start) command='model start' ;;
             'model':status) command='model status' ;;
             'model':stop) command='model stop' ;;
+            'model':sweep) command='model sweep' ;;
             '':doctor) command='doctor' ;;
             '':config) command='config' ;;
             'config':init) command='config init' ;;
@@ -300,7 +302,7 @@ _xm() {
             case "$prev" in
             esac
             case "$cur" in -*) _xm_words '--help'; return ;; esac
-            _xm_words 'checkpoint run start status stop'
+            _xm_words 'checkpoint compare run start status stop sweep'
             ;;
         'model checkpoint')
             case "$prev" in
@@ -310,6 +312,15 @@ _xm() {
                 --color) _xm_words 'auto always never'; return ;;
             esac
             case "$cur" in -*) _xm_words '--name -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            ;;
+        'model compare')
+            case "$prev" in
+                -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
+                -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
+                --color) _xm_words 'auto always never'; return ;;
+            esac
+            case "$cur" in -*) _xm_words '-a --all -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            _xm_files
             ;;
         'model run')
             case "$prev" in
@@ -349,6 +360,19 @@ _xm() {
                 --color) _xm_words 'auto always never'; return ;;
             esac
             case "$cur" in -*) _xm_words '--name --discard -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            ;;
+        'model sweep')
+            case "$prev" in
+                --vary) :; return ;;
+                --to) _xm_files; return ;;
+                --jobs) :; return ;;
+                --dask) :; return ;;
+                -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
+                -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
+                --color) _xm_words 'auto always never'; return ;;
+            esac
+            case "$cur" in -*) _xm_words '--vary --to --jobs --dask -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            _xm_files
             ;;
         'doctor')
             case "$prev" in

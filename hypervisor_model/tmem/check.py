@@ -50,8 +50,8 @@ def check(tmem: Tmem) -> None:
 
 
 def _pools(tmem: Tmem) -> list[Pool]:
-    """Each pool once, with those that only the table of shared pools knows."""
-    seen: dict[int, Pool] = {}
+    """Each pool once, with those that only the table of shared pools knows, or nobody."""
+    seen = {id(pool): pool for pool in tmem.lost_pools}
     for client in tmem.clients:
         for pool in client.pools:
             if pool is not None:
@@ -173,7 +173,7 @@ def _check_totals(tmem: Tmem, found: _Count) -> None:
     assert tmem.pgp_count >= found.pgps
     assert tmem.obj_count >= found.objs
     assert tmem.rtree_node_count >= found.nodes
-    if not any(client.saving for client in tmem.clients) and not tmem.lost_pools:
+    if not any(client.saving for client in tmem.clients):
         assert tmem.pgp_count == found.pgps <= tmem.pgp_count_max, (tmem.pgp_count, found.pgps)
         assert tmem.obj_count == found.objs <= tmem.obj_count_max
         assert tmem.rtree_node_count == found.nodes <= tmem.rtree_node_count_max
@@ -192,7 +192,7 @@ def _check_client(tmem: Tmem, client: Client, pools: list[Pool], found: _Count) 
         owned,
     )
     pages, size_bytes = found.compressed.get(client.cli_id, [0, 0])
-    if not tmem.dedup and not any(pool.shared for pool in pools) and not tmem.lost_pools:
+    if not tmem.dedup and not any(pool.shared for pool in pools):
         assert client.compressed_pages == pages, (client.cli_id, client.compressed_pages, pages)
         assert client.compressed_sum_size == size_bytes
 
@@ -218,7 +218,7 @@ def _check_memory(tmem: Tmem, found: _Count) -> None:
     tmem.mempool.check()
     for client in tmem.clients:
         client.persistent_pool.check()
-    if tmem.lost_pools or any(client.saving or client.invalidated for client in tmem.clients):
+    if any(client.saving or client.invalidated for client in tmem.clients):
         return
     for pool in tmem.shared_pools:
         if pool is not None and tmem.exact:

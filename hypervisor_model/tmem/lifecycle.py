@@ -109,7 +109,7 @@ def flush_pool(tmem: Tmem, pool: Pool, client: Client) -> None:
         return
     if pool.client.live_migrating:
         # QUIRK pool_flush: a pool can't be destroyed during a live save. Its client has lost it all the same.
-        tmem.lost_pools += 1
+        tmem.lost_pools.append(pool)
         if not pool.persistent:
             tmem.past_good_eph_puts += pool.good_puts - pool.dup_puts_replaced
         return

@@ -132,12 +132,14 @@ def save_get_next_page(
         return -EPERM
     pgp = cursor.list_next
     pool.cur_pgp = pgp
+    # Of the head C makes a handle from what lies around it; here that is all zeros.
+    oid, index = (0, 0) if pgp is head else (pgp.obj.oid, pgp.index)
+    written = buffers.write(address, _handle(pool_id, oid, index))
+    if not written and tmem.release.client_info_abi:
+        return -EFAULT
     if pgp is head:
         pool.missed_gets += 1
         return 0
-    written = buffers.write(address, _handle(pool_id, pgp.obj.oid, pgp.index))
-    if not written and tmem.release.client_info_abi:
-        return -EFAULT
     return _hand_out(tmem, pool, pgp, buffers, address + TMEM_HANDLE.size)
 
 

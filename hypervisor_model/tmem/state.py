@@ -133,7 +133,7 @@ class Tmem:
         self.client_weight_total = 0
         self.spare_pgps: list[Pgp] = []  # freed descriptors, for the next puts: making one costs more
         self.freeze_key = False
-        self.lost_pools = 0  # destroyed during a live save, hence unreachable and never freed
+        self.lost_pools: list[Pool] = []  # destroyed during a live save, hence unreachable and never freed
         self.ephemeral_head = empty_list()
         # Statistics.
         self.total_tmem_ops = 0  # Tt

@@ -166,6 +166,35 @@ def test_a_put_that_fails_during_a_live_save_of_4_12_leaves_its_descriptor_behin
     assert counted["doms"] == {"0": [3, 992, 10448]}
 
 
+def test_saving_the_only_page_of_a_pool_in_4_12_without_a_buffer_faults_before_it_is_sought() -> None:
+    """Only then does the head of the list, taken for a page, count as a get that missed."""
+    next_page = {"op": "sysctl", "d": 0, "subop": 19, "cli": 0, "pool": 0, "len": 8192}
+    *_, faulted, listed = perform(
+        "4.12",
+        [domain(), new_pool(PERSISTENT), put(0, "r:1"), next_page | {"nobuf": 1}, listing("4.12")],
+    )
+    assert faulted == {"ret": -14}
+    assert ",gs:0,gt:0," in listed["out"]
+
+
+@pytest.mark.parametrize(("release", "control"), [("4.3", "ctl"), ("4.12", "sysctl")])
+def test_the_pages_of_a_pool_destroyed_during_a_live_save_stay(release: str, control: str) -> None:
+    begin = {"op": control, "d": 0, "subop": 10, "cli": 0, "arg1": 1, "arg": 1}
+    *_, destroyed, listed = perform(
+        release,
+        [
+            domain(),
+            new_pool(EPHEMERAL),
+            put(0, "r:1"),
+            begin,
+            {"op": "destroy_pool", "d": 0, "pool": 0},
+            listing(release),
+        ],
+    )
+    assert destroyed == {"ret": 1}
+    assert ",Ec:1,Em:1,Oc:1," in listed["out"]
+
+
 @pytest.mark.parametrize(("own_pages", "over"), [(-3, True), (-2, False)])
 def test_the_share_of_a_client_with_fewer_pages_than_none_is_rounded_towards_zero(
     own_pages: int, over: bool

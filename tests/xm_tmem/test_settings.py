@@ -34,6 +34,11 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert (loaded.units, loaded.origins["units"]) == ("pages", path)
 
 
+def test_a_key_without_a_value_leaves_the_setting_alone(tmp_path: Path) -> None:
+    loaded = load({"XM_CONFIG": written(tmp_path, "output:\nunits: MiB\n")})
+    assert (loaded.output, loaded.origins["output"], loaded.units) == ("auto", "built-in", "MiB")
+
+
 def test_the_users_file_is_looked_for_after_the_systems() -> None:
     assert config_files({"HOME": "/h"}) == ("/etc/xm/config.yaml", "/h/.config/xm/config.yaml")
     assert config_files({"HOME": "/h", "XDG_CONFIG_HOME": "/c"})[1] == "/c/xm/config.yaml"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from xm_tmem.cli.verb import option
-from xm_tmem.units import kb_from_bytes, parse_size
+from xm_tmem.units import kb_from_bytes, parse_duration, parse_size
 
 if TYPE_CHECKING:
     _ParamType = click.ParamType[Any]
@@ -17,8 +17,6 @@ else:
     _ParamType = click.ParamType  # generic only since click 8.2
 
 F = TypeVar("F", bound=Callable[..., Any])
-MAX_SECONDS = 366 * 24 * 3600.0
-_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 
 
 def number(text: str) -> int:
@@ -37,19 +35,6 @@ def switch(text: str) -> bool:
     if word in ("0", "off", "no", "false"):
         return False
     raise ValueError(f"{text!r} is neither 0 nor 1 (nor off nor on)")
-
-
-def duration(text: str) -> float:
-    """90, 90s, 10m, 2h or 1d, in seconds. Raises ValueError."""
-    digits = text.rstrip("smhdin")
-    unit = text[len(digits) :]
-    try:
-        seconds = float(digits) * _UNIT_SECONDS[unit]
-    except (KeyError, ValueError):
-        raise ValueError(f"{text!r} is no duration: write 90s, 10m or 2h") from None
-    if not 0 < seconds <= MAX_SECONDS:
-        raise ValueError(f"{text!r} is out of range: a duration is more than nothing and at most a year")
-    return seconds
 
 
 def size_kb(text: str) -> int:
@@ -74,7 +59,7 @@ class Converted(_ParamType):
 
 NUMBER = Converted("n", number)
 SWITCH = Converted("0|1", switch)
-DURATION = Converted("duration", duration)
+DURATION = Converted("duration", parse_duration)
 SIZE_KB = Converted("size", size_kb)
 
 

@@ -55,13 +55,13 @@ def listed(
     outcomes = for_each(wanted, list_one) if wanted is not None else []
     if wanted is None:
         texts.append(backend.list_text(None, use_long=use_long))
-    timestamp = now()
+    host, timestamp = backend.host(), now()
     names = {int(domain.domain_id): domain.name for domain in backend.domains() if domain.name}
     report = read_report(
         b"".join(texts),
         connection=backend.name,
-        timestamp=timestamp,
-        release=backend.host().release,
+        timestamp=timestamp if host.recorded_at is None else host.recorded_at,
+        release=host.release or None,
         names=names,
     )
     return Listed(report, outcomes)

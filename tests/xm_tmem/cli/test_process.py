@@ -188,6 +188,21 @@ def test_a_closed_standard_error_loses_only_the_message(replay: str) -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (5, "", "")
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_is_opened_never_takes_the_place_of_a_closed_standard_descriptor(
+    closed: str, tmp_path: Path
+) -> None:
+    script = (
+        "import os; from xm_tmem import __main__ as process; process._keep_standard_descriptors();"
+        f"number = os.open('/dev/null', os.O_RDONLY); open({str(tmp_path / 'number')!r}, 'w').write(str(number))"
+    )
+    line = f'"$@" {closed}'
+    subprocess.run(
+        ["bash", "-c", line, "bash", sys.executable, "-c", script], env=environment(), timeout=30, check=True
+    )
+    assert int((tmp_path / "number").read_text()) > 2
+
+
 def test_a_closed_standard_input_is_none_of_a_listings_business(replay: str) -> None:
     assert shell('"$@" <&-', "-c", replay, "tmem-list").returncode == 0
 

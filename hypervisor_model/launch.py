@@ -123,10 +123,13 @@ def stop(name: str, *, discard: bool = False) -> None:
 
 
 def _environment() -> Mapping[str, str]:
-    """With the package on the path, also where it is not installed but run from its checkout."""
+    """With the package on the path, also where it is not installed but run from its checkout; and not compiled.
+
+    Instances of a compiled class cannot be made without their __init__, so a checkpoint could not be read.
+    """
     root = os.path.dirname(os.path.dirname(os.path.abspath(hypervisor_model.__file__)))
     path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{root}" if path else root}
+    return {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{root}" if path else root, "XM_TMEM_PURE": "1"}
 
 
 def _turn_log(log: str) -> None:

@@ -45,8 +45,7 @@ class GraphReader:
         elif kind in ("deque", "bytearray", "array"):  # cannot be made before what is in them is known
             return
         else:
-            cls: Any = class_of(kind)
-            made = (cls.__new__(cls) for _ in numbers)
+            made = _blank(class_of(kind), len(numbers))
         self._place(numbers, made)
 
     def fill(self, row: Row) -> None:
@@ -176,6 +175,14 @@ class GraphReader:
                 raise GraphError(f"{rest[1]} is no method of a {type(owner).__qualname__}")
             return getattr(owner, rest[1])
         raise GraphError(f"a value of unknown form {tag!r}")
+
+
+def _blank(cls: Any, count: int) -> list[Any]:
+    """Instances that nothing has been done to."""
+    try:
+        return [cls.__new__(cls) for _ in range(count)]
+    except TypeError:  # a compiled class insists on its __init__
+        raise GraphError(f"{cls.__qualname__} is compiled: XM_TMEM_PURE=1 uses the sources") from None
 
 
 def _numbers(raw: bytes, count: int) -> Sequence[int]:

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from hypervisor_model import launch
 from hypervisor_model.instance import holder, pid_path
@@ -91,3 +95,21 @@ QUERIES = [
     control(tmem.TMEMC_QUERY_FREEABLE_MB),
     control(tmem.TMEMC_THAW),
 ]
+
+
+def checkpointed(path: str) -> dict[str, Any]:
+    """What a checkpoint holds, read in a process of its own by the build that can."""
+    script = (
+        "import json, sys; from hypervisor_model.checkpoint import resume; runner = resume(sys.argv[1]); "
+        "print(json.dumps({'operations': runner.operations, 'listing': runner.hypervisor.list_text(use_long=True), "
+        "'reports': [dict(guest.driver.report()) for guest in runner.guests]}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, path],
+        env={**os.environ, "XM_TMEM_PURE": "1"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        check=True,
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found

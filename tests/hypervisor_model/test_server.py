@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from hypervisor_model import launch
-from hypervisor_model.checkpoint import read_notes, resume
+from hypervisor_model.checkpoint import read_notes
 from hypervisor_model.instance import checkpoint_path, log_path, pid_path, previous_checkpoint_path
 from hypervisor_model.launch import LaunchError, NotRunning
 from hypervisor_model.public import tmem, wire
 from hypervisor_model.public.places import PlaceError, socket_path
 from hypervisor_model.scenario.load import load_text
 from hypervisor_model.scenario.runner import boot
-from tests.hypervisor_model.hosts import ENDLESS, Host, control
+from tests.hypervisor_model.hosts import ENDLESS, Host, checkpointed, control
 
 FINITE = ENDLESS.replace("operations: null", "operations: 60000")
 
@@ -123,19 +123,17 @@ def test_a_host_that_crashed_again_and_again_ends_as_one_that_did_not(host: Host
     launch.stop("t")
     whole = boot(load_text(FINITE))
     whole.run()
-    resumed = resume(checkpoint_path("t"))
-    assert resumed.hypervisor.list_text(use_long=True) == whole.hypervisor.list_text(use_long=True)
-    assert [guest.driver.report() for guest in resumed.guests] == [
-        guest.driver.report() for guest in whole.guests
-    ]
+    resumed = checkpointed(checkpoint_path("t"))
+    assert resumed["listing"] == whole.hypervisor.list_text(use_long=True)
+    assert resumed["reports"] == [guest.driver.report() for guest in whole.guests]
 
 
 def test_a_fresh_start_keeps_the_state_before_it(host: Host) -> None:
     host.start()
     launch.stop("t")
-    operations = resume(checkpoint_path("t")).operations
+    operations = checkpointed(checkpoint_path("t"))["operations"]
     host.start()
-    assert resume(previous_checkpoint_path("t")).operations == operations
+    assert checkpointed(previous_checkpoint_path("t"))["operations"] == operations
 
 
 def test_a_terminated_host_goes_in_order(host: Host) -> None:
@@ -146,4 +144,4 @@ def test_a_terminated_host_goes_in_order(host: Host) -> None:
     host.wait_for_end()
     assert "stopped after" in Path(log_path("t")).read_text().splitlines()[-1]
     assert not os.path.exists(socket_path("t"))
-    assert resume(checkpoint_path("t")).operations > 0
+    assert checkpointed(checkpoint_path("t"))["operations"] > 0

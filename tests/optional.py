@@ -20,7 +20,7 @@ PROGRAMS = {  # program -> the Debian package that has it
 }
 MODULES = {  # module -> the extra or package that has it
     "libvirt": "xm-tmem[libvirt]",
-    "lz4": "lz4",
+    "lz4": "xm-tmem[lz4]",
 }
 
 

@@ -18,7 +18,7 @@ demo: .venv/stamp-run ## start a model host with guests and operate it, under tw
 test: test-pure test-compiled ## run the test suite on both builds of the model (but what takes minutes or needs a booted Xen)
 
 test-pure: .venv/stamp-dev ## the same on the sources as they are
-	$(BIN)/python -m pytest -q -n $(WORKERS) -m "not long and not xen"
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not long and not xen"
 
 test-compiled: .venv/stamp-dev ## the same on the compiled model, in a copy under build/compiled
 	.ci/compiled -q -n $(WORKERS) -m "not long and not xen" -p no:cacheprovider

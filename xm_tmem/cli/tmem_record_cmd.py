@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import click
 
-from xm_tmem.backends.interface import Backend
 from xm_tmem.cli.params import DURATION, NUMBER
 from xm_tmem.cli.session import Session
 from xm_tmem.cli.verb import Verb, option
@@ -28,7 +27,12 @@ INTERVAL_S = 10.0
 )
 @click.argument("file", type=click.Path(dir_okay=False))
 @option(
-    "--interval", "every_s", metavar="SECONDS", type=DURATION, default=INTERVAL_S, help="From one to the next: 10s."
+    "--interval",
+    "every_s",
+    metavar="SECONDS",
+    type=DURATION,
+    default=INTERVAL_S,
+    help="From one to the next: 10s.",
 )
 @option("--count", metavar="N", type=NUMBER, help="Stop after so many captures; without it, on Ctrl-C.")
 @click.pass_obj
@@ -55,7 +59,7 @@ def tmem_record(session: Session, file: str, every_s: float, count: int | None) 
 
 
 def _begin(session: Session, recorder: Recorder, first: Capture) -> None:
-    """Raises BadInput where the file is another host's, or of the future."""
+    """Say what was found wrong with the file. Raises BadInput where it is another host's."""
     if recorder.cut_bytes:
         session.note(f"{recorder.path}: cut off a torn capture of {recorder.cut_bytes} bytes at its end")
     last = recorder.last
@@ -64,11 +68,9 @@ def _begin(session: Session, recorder: Recorder, first: Capture) -> None:
 
 
 def _later(session: Session, host: Watched) -> Capture | None:
-    def ask(backend: Backend) -> Capture:
-        return capture(backend)
-
+    """A capture, or None while the host cannot be reached."""
     try:
-        return host.ask(ask)
+        return host.ask(capture)
     except Unreachable as error:
         session.note(f"no capture: {error}")
         return None

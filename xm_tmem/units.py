@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Pages, KiB, MiB: the conversions, and the rounding that each control operation applies.
+"""Pages, KiB, MiB: the conversions, and the rounding that each control operation applies; durations.
 
 A tmem page is 4096 bytes in every release. Amounts without a unit in their name are pages.
 """
@@ -64,3 +64,19 @@ def pages_from_kb(size_kb: int) -> int:
 def mb_from_pages(pages: int) -> int:
     """Pages as MiB, rounded down: what QUERY_FREEABLE_MB does."""
     return pages // PAGES_PER_MB
+
+
+_UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)", re.ASCII)
+MAX_SECONDS = 366 * 24 * 3600.0
+
+
+def parse_duration(text: str) -> float:
+    """90, 90s, 10m, 2h or 1d, in seconds: more than nothing and at most a year. Raises BadInput."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    if match is None or match[2] not in _UNIT_SECONDS:
+        raise BadInput(f"{text!r} is no duration: write 90s, 10m or 2h")
+    seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
+    if not 0 < seconds <= MAX_SECONDS:
+        raise BadInput(f"{text!r} is out of range: a duration is more than nothing and at most a year")
+    return seconds

@@ -25,7 +25,7 @@ from hypervisor_model.public.xen import EPERM
 from hypervisor_model.tmem.client import NO_UUID, Client, client_of
 from hypervisor_model.tmem.page import free_invalidated
 from hypervisor_model.tmem.pool import Pool
-from hypervisor_model.tmem.shared import authorised, destroy_objects_of, join, quit_pool
+from hypervisor_model.tmem.shared import authorised, destroy_objects_of, give_back_pages, join, quit_pool
 
 if TYPE_CHECKING:
     from hypervisor_model.tmem.state import Tmem
@@ -132,6 +132,13 @@ def destroy_client(tmem: Tmem, domain: Domain) -> None:
         if pool is not None:
             flush_pool(tmem, pool, client)
             client.pools[pool_id] = None
+    for pool in [lost for lost in tmem.lost_pools if lost.client is client]:
+        # In C its pages stay. The persistent ones are merely lost; the ephemeral ones, still listed, point to a client
+        # that is gone.
+        if tmem.documented or not pool.persistent:
+            tmem.lost_pools.remove(pool)
+            destroy_objects_of(tmem, pool, None)
+    give_back_pages(client)
     for handle in client.invalidated:
         free_invalidated(tmem, handle)
     client.invalidated.clear()

@@ -105,6 +105,23 @@ def _splice(old: Client, new: Client, only: Pool | None) -> None:
         pgp = before
 
 
+def give_back_pages(client: Client) -> None:
+    """Pages of others on the list of a client that dies go back to their owners' lists.
+
+    They came there when it took over a shared pool. C frees the client, and they point to freed memory.
+    """
+    head = client.ephemeral_head
+    while (pgp := head.list_next) is not head:
+        head.list_next = pgp.list_next
+        pgp.list_next.list_prev = head
+        target = pgp.obj.pool.client.ephemeral_head
+        last = target.list_prev
+        pgp.list_prev = last
+        pgp.list_next = target
+        last.list_next = pgp
+        target.list_prev = pgp
+
+
 def authorise(tmem: Tmem, client: Client | None, cli_id: int, uuid: tuple[int, int], allow: int) -> int:
     """Let a client share pools of this uuid, or no longer (C: tmemc_shared_pool_auth); 1, 0 or -errno.
 

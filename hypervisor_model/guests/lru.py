@@ -14,6 +14,8 @@ OrderedDict was chosen by measurement over a clock of lazy stamps and over plain
 from collections import OrderedDict
 from typing import Final, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.guests.handle import ANON
 
 DIRTY: Final = 1  # differs from the disk (file) or from the swap slot (anonymous)
@@ -40,6 +42,7 @@ class PageLists(Protocol):
         """Forget a page; returns its flags, None when it is not resident."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class OneList:
     """An exact LRU."""
 
@@ -61,6 +64,7 @@ class OneList:
         return self.pages.pop(key, None)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TwoLists:
     """Inactive and active file pages, and anonymous pages."""
 

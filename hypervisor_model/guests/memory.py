@@ -10,6 +10,8 @@ Left out  the slab, huge pages, memory cgroups, NUMA; dirty pages wait for recla
 import random
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.guests.cleancache import Cleancache
 from hypervisor_model.guests.contents import Contents
 from hypervisor_model.guests.costs import PLAIN, Costs
@@ -24,6 +26,7 @@ SWAP_AREA: Final = -(1 << 40)  # where the swap device begins on the disk
 BACKLOG_NS: Final = 200_000_000  # whoever reclaims while this much is waiting to be written waits too
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class GuestMemory:
     """Frames, lists, front ends and counters of one guest.
 

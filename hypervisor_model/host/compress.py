@@ -17,6 +17,8 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Final, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.lib import lzo1x
 from hypervisor_model.public.xen import PAGE_SIZE
 
@@ -39,6 +41,7 @@ class Codec(Protocol):
         """The page again. Raises ValueError for data that `compress` did not make."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PageCodec:
     """A codec that works on contents. It remembers the latest pages, because equal pages recur."""
 
@@ -62,6 +65,7 @@ class PageCodec:
         return self._decompress(data)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SizeModel:
     """Sizes for pages that are only a token: byte 0 the class of the content, bytes 1 to 8 its number, then zeros.
 

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.host.guest_memory import GuestMemory
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Domain:
     """`tot_pages` is what it owns, `max_pages` what it may own; both include tmem's persistent pages."""
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.public.xen import PAGE_SIZE
 
 ZERO_PAGE: Final = bytes(PAGE_SIZE)
 LOWEST_ADDRESS: Final = 0x10000  # a handle below it faults, as the first 64 KiB are never mapped
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class GuestMemory:
     """The page frames 0..gfns-1 of a guest; some may be unmapped or read-only."""
 
@@ -52,6 +55,7 @@ class GuestMemory:
         self._frames[gfn] = page
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Buffers:
     """Byte buffers by guest address. Reads and writes outside of them fault, and change nothing."""
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.host.domain import Domain
 
 MIDSIZE_FRACTION: Final = 128  # of the heap that order-0 allocations leave to mid-size ones
@@ -25,6 +27,7 @@ class Reclaimer(Protocol):
         """C: tmem_relinquish_pages. True: one page, no longer on any list."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Heap:
     """Pages of the host by where they are.
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final, Generic, Protocol, TypeVar
 
+from mypy_extensions import mypyc_attr
+
 FAN_OUT: Final = 64
 _SHIFT: Final = 6
 _MASK: Final = FAN_OUT - 1
@@ -24,6 +26,7 @@ _MAX_INDEX: Final = [(1 << _SHIFT * height) - 1 for height in range(7)]
 Item = TypeVar("Item")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RadixNode(Generic[Item]):
     """An inner node has `children`, a bottom node `items`. `memory` is for whoever allocates nodes."""
 
@@ -54,6 +57,7 @@ class NodeSource(Protocol[Item]):
     def node_free(self, node: RadixNode[Item]) -> None: ...
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RadixTree(Generic[Item]):
     """Takes its nodes from `source`, or from a subclass's own `_node_alloc`."""
 

@@ -11,7 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from mypy_extensions import mypyc_attr
 
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RbNode:
     """Base of what is kept in a tree; out of a tree its links mean nothing."""
 
@@ -24,6 +27,7 @@ class RbNode:
         self.red = False
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class RbTree:
     __slots__ = ("root",)
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 UNIT_BYTES: Final = 16
 PAGE_UNITS: Final = 256
 REGION_UNITS: Final = PAGE_UNITS - 2  # the only block of an untouched page, without its header
@@ -58,6 +60,7 @@ def units_of(size_bytes: int) -> int:
     return (size_bytes + UNIT_BYTES - 1) // UNIT_BYTES or 1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Block:
     """A block in use: `units` of 16 bytes besides its header, between its neighbours in the page."""
 
@@ -75,6 +78,7 @@ class FreeBlock(Block):
     list_next: FreeBlock | None
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PageEnd(Block):
     """The empty last block of a page. It remembers what the page came from."""
 
@@ -85,6 +89,7 @@ class PageEnd(Block):
         self.units = 0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TlsfPool:
     """The pool. `get_page` returns a token for a fresh page, or None; `put_page` takes the token back.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.host.domain import Domain
 from hypervisor_model.public.tmem import MAX_GLOBAL_SHARED_POOLS, MAX_POOLS_PER_DOMAIN
 from hypervisor_model.tmem.memory import persistent_pool
@@ -18,6 +20,7 @@ NO_UUID: Final = ((1 << 64) - 1, (1 << 64) - 1)
 """The uuid that stands for none; a free slot of the authorised ones."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Client:
     """Settings, counters and pools of one domain. `cap` is stored and printed, and nothing ever looked at it."""
 

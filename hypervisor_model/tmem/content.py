@@ -12,6 +12,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.host.tze import tze_size
 from hypervisor_model.lib.rbtree import RbNode, RbTree
 from hypervisor_model.lib.tlsf import Block
@@ -28,6 +30,7 @@ NO_TREE: Final = -1
 _WORDS: Final = struct.Struct(f"<{PAGE_SIZE // 8}Q")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Pcd(Block):
     """One content (C: struct tmem_page_content_descriptor)."""
 
@@ -43,6 +46,7 @@ class Pcd(Block):
         self.node: ContentNode | None = None
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ContentNode(RbNode):
     """A content's place in its tree."""
 
@@ -53,6 +57,7 @@ class ContentNode(RbNode):
         self.pcd = pcd
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Contents:
     """All contents in use, found by what they are."""
 

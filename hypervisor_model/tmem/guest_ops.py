@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.host.domain import Domain
 from hypervisor_model.host.guest_memory import ZERO_PAGE, GuestMemory
 from hypervisor_model.public.tmem import (
@@ -33,6 +35,7 @@ MAX_INDEX: Final = 0xFFFFFFFF
 POOL_FLAGS: Final = TMEM_SPEC_VERSION << TMEM_POOL_VERSION_SHIFT
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Guest:
     """The hypercalls of one domain. Results are C's: >= 0, or a negative errno.
 

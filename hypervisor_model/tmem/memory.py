@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.host.domain import Domain
 from hypervisor_model.lib.tlsf import Block, TlsfPool, units_of
 
@@ -70,6 +72,7 @@ def page_free(tmem: Tmem, pool: Pool) -> None:
         tmem.heap.data_pages -= 1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class EphemeralPages:
     """Pages for the global pool (C: tmh_mempool_page_get, tmh_mempool_page_put)."""
 
@@ -85,6 +88,7 @@ class EphemeralPages:
         self._tmem.heap.free_mempool_page()
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class PersistentPages:
     """Pages for a client's own pool (C: tmh_persistent_pool_page_get, _put).
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.lib.radix_tree import RadixNode, RadixTree
 from hypervisor_model.lib.tlsf import Block
 from hypervisor_model.public.tmem import OID_MASK, oid_from_words
@@ -53,6 +55,7 @@ def check_index(index: int) -> None:
         raise ValueError(f"index {index} does not fit in 32 bits")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Obj(RadixTree[Pgp]):
     """The tree of an object's pages, counted. `last_client` is kept for shared pools only."""
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.host.guest_memory import ZERO_PAGE
 from hypervisor_model.public.xen import (
     EEMPTY,
@@ -46,6 +48,7 @@ _MISS: Final[tuple[int, bytes | None]] = (0, None)
 _EMPTY: Final[tuple[int, bytes | None]] = (-EEMPTY, None)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Part:
     """The part of a page that TMEM_WRITE or TMEM_READ names; all in bytes, as they came from the guest."""
 
@@ -69,6 +72,7 @@ class Part:
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Restored(Part):
     """A part that comes from a buffer (RESTORE_PUT_PAGE).
 

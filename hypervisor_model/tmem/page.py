@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.lib.tlsf import Block
 from hypervisor_model.tmem.content import Pcd, disassociate
 from hypervisor_model.tmem.memory import free, free_bytes, page_free
@@ -63,6 +65,7 @@ def empty_list() -> Pgp:
     return head
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Invalidated:
     """What is left of a persistent page that went during a live save: its handle, and its descriptor's room."""
 

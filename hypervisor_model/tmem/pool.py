@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.lib.tlsf import Block
 from hypervisor_model.tmem.page import Pgp, empty_list
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from hypervisor_model.tmem.state import Tmem
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Sharer(Block):
     """A client that uses a shared pool (C: struct share_list)."""
 
@@ -24,6 +27,7 @@ class Sharer(Block):
         self.client = client
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Pool:
     """Counters count pages or calls since the pool was made; a _max is a high-water mark.
 

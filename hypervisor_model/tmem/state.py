@@ -7,6 +7,8 @@ Models    the file-scope variables of tmem.c (4.12: tmem_stats and tmem_global).
 
 from __future__ import annotations
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.host.compress import Codec
 from hypervisor_model.host.domain import Domain
 from hypervisor_model.host.heap import PAGES_PER_MB, Heap
@@ -23,6 +25,7 @@ from hypervisor_model.tmem.page import Pgp, empty_list
 from hypervisor_model.tmem.pool import Pool
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Tmem:
     """Counters count since boot; a _max is a high-water mark. Their tags in a listing are beside them."""
 

@@ -33,6 +33,7 @@ _xm() {
             '':list) command='list' ;;
             '':info) command='info' ;;
             '':tmem-list) command='tmem-list' ;;
+            '':tmem-diff) command='tmem-diff' ;;
             '':tmem-freeable) command='tmem-freeable' ;;
             '':tmem-freeze) command='tmem-freeze' ;;
             '':tmem-thaw) command='tmem-thaw' ;;
@@ -48,6 +49,7 @@ _xm() {
             '':tmem-save) command='tmem-save' ;;
             '':tmem-restore) command='tmem-restore' ;;
             '':tmem-migrate) command='tmem-migrate' ;;
+            '':tmem-record) command='tmem-record' ;;
             '':tmem-list-parse) command='tmem-list-parse' ;;
             '':tmem-stream) command='tmem-stream' ;;
             '':tmem-explain) command='tmem-explain' ;;
@@ -76,7 +78,7 @@ _xm() {
                 --color) _xm_words 'auto always never'; return ;;
             esac
             case "$cur" in -*) _xm_words '-V --version -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
-            _xm_words 'list info tmem-list tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-list-parse tmem-stream tmem-explain tmem-uuid model doctor config completion help'
+            _xm_words 'list info tmem-list tmem-diff tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-record tmem-list-parse tmem-stream tmem-explain tmem-uuid model doctor config completion help'
             ;;
         'list')
             case "$prev" in
@@ -108,6 +110,16 @@ _xm() {
             esac
             case "$cur" in -*) _xm_words '-l --long -a --all --by-client --sort --filter --columns --units --no-headings --legend --watch --count -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
             _xm_domains
+            ;;
+        'tmem-diff')
+            case "$prev" in
+                --wait) :; return ;;
+                -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
+                -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
+                --color) _xm_words 'auto always never'; return ;;
+            esac
+            case "$cur" in -*) _xm_words '--wait -a --all --no-headings -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            _xm_files
             ;;
         'tmem-freeable')
             case "$prev" in
@@ -258,6 +270,17 @@ _xm() {
             esac
             case "$cur" in -*) _xm_words '--risk-host --partial --switch --live --to --into-existing --rate -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
             _xm_domains
+            ;;
+        'tmem-record')
+            case "$prev" in
+                --interval) :; return ;;
+                --count) :; return ;;
+                -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
+                -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
+                --color) _xm_words 'auto always never'; return ;;
+            esac
+            case "$cur" in -*) _xm_words '--interval --count -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            _xm_files
             ;;
         'tmem-list-parse')
             case "$prev" in

@@ -55,6 +55,7 @@ class HostInfo(NamedTuple):
     release_has_tmem: bool = True  # False from 4.13 on: nothing to switch on or to compile in
     options: Mapping[str, str] = MappingProxyType({})  # tmem options found on it: {"tmem": "1"}
     details: Mapping[str, str] = MappingProxyType({})  # anything else worth showing, in reading order
+    recorded_at: float | None = None  # of a saved host: when it was so, in seconds since 1970
 
 
 class DomainInfo(NamedTuple):

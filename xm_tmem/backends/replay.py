@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A saved listing as a Backend: it lists, and does nothing else.
+"""A saved listing or a capture of a recording as a Backend: it lists, and does nothing else.
 
-What is saved is a sequence of frames, each a time and the hypervisor's text as it was then; a text alone is one frame
-without a time. A reader of recordings is any iterator of frames; the backend answers from the last one.
+replay:FILE is a listing's raw text, or the last capture of a recording; replay:FILE@MOMENT the one of that moment.
+A text alone is taken to be as old as its file; a capture also tells what host it is of, and its domains.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from typing import NoReturn, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 from xm_tmem.backends.abi import listed
 from xm_tmem.backends.interface import (
@@ -24,45 +24,38 @@ from xm_tmem.backends.interface import (
 )
 from xm_tmem.errors import BadInput, BadListing, NoClient, Unsupported
 from xm_tmem.ids import FIRST_RESERVED_DOMAIN_ID, DomainId, PoolId, SharedUuid
+from xm_tmem.listing.moments import choose, split_moment
+from xm_tmem.listing.recording import MAX_TEXT_BYTES, Capture, Recording, is_recording, open_to_read
 
-Frame: TypeAlias = tuple[float | None, bytes]
-"""Seconds since the epoch (None: not recorded), and the text of a LIST."""
-
-MAX_TEXT_BYTES = 64 << 20
 _LINE_STARTS = (b"G=", b"S=", b"C=", b"P=", b"T")
 
 
 def open_saved(uri: str, path: str) -> ReplayBackend:
-    """The backend of the listing saved in the file `path`. Raises BadInput, BadListing."""
+    """The backend of what is saved in the file `path`. Raises BadInput, BadListing."""
     if not path:
         raise BadInput("replay: what file? write replay:FILE")
-    return ReplayBackend(uri, [(None, _read(path))])
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            text = file.read(MAX_TEXT_BYTES + 1)
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from error
+    path, moment = split_moment(path)
+    with open_to_read(path) as file:
+        if is_recording(file):
+            with Recording(path) as recording:
+                times = [place.timestamp for place in recording.places]
+                return ReplayBackend(uri, recording.capture(recording.places[choose(times, moment)]))
+        text = file.read(MAX_TEXT_BYTES + 1)
+        timestamp = os.fstat(file.fileno()).st_mtime
+    if moment:
+        raise BadInput(f"{path} is one listing and no recording: it has no moments")
     if len(text) > MAX_TEXT_BYTES:
         raise BadInput(f"{path}: a listing has at most {MAX_TEXT_BYTES >> 20} MiB")
     if not text.startswith(_LINE_STARTS):
         raise BadListing(f"{os.path.basename(path)} is no listing: it begins with {text[:20]!r}")
-    return text
+    return ReplayBackend(uri, Capture(timestamp, uri, text, {}, ()))
 
 
 class ReplayBackend:
-    """Answers from the last of `frames`. Raises BadListing when there is none."""
+    """Answers from a capture."""
 
-    def __init__(self, name: str, frames: Iterable[Frame]) -> None:
-        self._name = name
-        last: Frame | None = None
-        for last in frames:  # noqa: B007 - the loop is there for its last value
-            pass
-        if last is None:
-            raise BadListing(f"{name}: nothing was recorded")
-        self.time, self._text = last
+    def __init__(self, name: str, capture: Capture) -> None:
+        self._name, self._capture, self._text = name, capture, capture.text
 
     @property
     def name(self) -> str:
@@ -76,13 +69,31 @@ class ReplayBackend:
         """There is nothing to give back."""
 
     def host(self) -> HostInfo:
+        """What the host was; of a text alone only that it has tmem."""
+        said = self._capture.host
         return HostInfo(
-            connection=self._name, xen_version="", release="", abi="", tmem=TmemState.ON, command_line=""
+            connection=self._name,
+            xen_version=_text(said, "xen_version"),
+            release=_text(said, "release"),
+            abi=_text(said, "abi"),
+            tmem=TmemState.ON,  # or else there would be no listing
+            command_line=_text(said, "command_line"),
+            options=_texts(said, "options"),
+            details=_texts(said, "details"),
+            recorded_at=self._capture.timestamp,
         )
 
     def domains(self) -> list[DomainInfo]:
-        ids = {client for line in self._text.splitlines() if (client := _client_of(line)) is not None}
-        return [DomainInfo(domid) for domid in sorted(ids)]
+        """Those that the capture names, and every client of the listing."""
+        found = {
+            domain_id: DomainInfo(domain_id)
+            for line in self._text.splitlines()
+            if (domain_id := _client_of(line)) is not None
+        }
+        for said in self._capture.domains:
+            if 0 <= said["domain_id"] < FIRST_RESERVED_DOMAIN_ID:
+                found[DomainId(said["domain_id"])] = _domain(said)
+        return [found[domain_id] for domain_id in sorted(found)]
 
     def list_text(self, client: DomainId | None, *, use_long: bool) -> bytes:
         """As it was saved, short or long."""
@@ -161,6 +172,36 @@ class ReplayBackend:
 
     def restore_invalidations(self, client: DomainId, handles: Sequence[Invalidation]) -> None:
         self._cannot("restore")
+
+
+def _text(said: Mapping[str, Any], key: str) -> str:
+    value = said.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _texts(said: Mapping[str, Any], key: str) -> dict[str, str]:
+    value = said.get(key)
+    if not isinstance(value, dict):
+        return {}
+    return {name: text for name, text in value.items() if isinstance(text, str)}
+
+
+def _number(said: Mapping[str, Any], key: str) -> int | None:
+    value = said.get(key)
+    return value if type(value) is int and value >= 0 else None
+
+
+def _domain(said: Mapping[str, Any]) -> DomainInfo:
+    """A domain as it was recorded, without what is not of the type it should be."""
+    return DomainInfo(
+        DomainId(said["domain_id"]),
+        name=_text(said, "name") or None,
+        uuid=_text(said, "uuid") or None,
+        state=_text(said, "state") or None,
+        memory_kb=_number(said, "memory_kb"),
+        max_memory_kb=_number(said, "max_memory_kb"),
+        vcpus=_number(said, "vcpus"),
+    )
 
 
 def _client_of(line: bytes) -> DomainId | None:

@@ -32,6 +32,9 @@ COMMANDS = {
     "tmem-list": Entry(
         LOOK, "tmem_list_cmd", "tmem_list", "List tmem: the host, its clients and their pools."
     ),
+    "tmem-diff": Entry(
+        LOOK, "tmem_diff_cmd", "tmem_diff", "Show what changed between two listings, and how fast."
+    ),
     "tmem-freeable": Entry(
         LOOK, "tmem_freeable_cmd", "tmem_freeable", "Print how much tmem could be freed, in MiB."
     ),
@@ -75,6 +78,9 @@ COMMANDS = {
         "tmem_migrate_cmd",
         "tmem_migrate",
         "Copy a domain's tmem to another host, verified before the source is let go.",
+    ),
+    "tmem-record": Entry(
+        FILES, "tmem_record_cmd", "tmem_record", "Record listings to a file, one every few seconds."
     ),
     "tmem-list-parse": Entry(
         FILES,

@@ -37,7 +37,7 @@ def test_destroy(release: str, quirks: str, cli_id: int) -> None:
 
 @both_ways
 def test_flush_of_the_largest_amounts(quirks: str) -> None:
-    """QUIRK tmemc_flush_mem: 32-bit arithmetic, so that they wrap round to nothing. Documented: all there is."""
+    """QUIRK tmemc_flush_mem: the largest amounts wrap round to nothing. Documented: all there is."""
     machine = Machine(quirks=quirks)
     guest = machine.guest()
     guest.new_pool()
@@ -85,7 +85,7 @@ def pools_of(*ids: int) -> bytearray:
 
 @pytest.mark.parametrize(("ids", "answer"), [((0,), 1), ((5,), 5), ((0, 3, 2), 2), ((2, 0), 2)])
 def test_the_answer_of_set_pools(ids: tuple[int, ...], answer: int) -> None:
-    """QUIRK tmemc_set_pools: the id of the last pool, or how many there are if that is 0."""
+    """QUIRK tmemc_set_pools: it answers with the id of the last pool, or how many there are if that is 0."""
     machine = Machine("4.12")
     machine.guest()
     infos = pools_of(*ids)
@@ -100,7 +100,7 @@ def auth(machine: Machine, cli_id: int, *uuids: tuple[int, int], allow: bool = T
 
 
 def test_the_answer_of_set_auth() -> None:
-    """QUIRK tmemc_auth_pools: 1 for the last uuid that was found, else the number given; never how many were done."""
+    """QUIRK tmemc_auth_pools: 1 if the last uuid was found, else how many were given; not how many were done."""
     machine = Machine("4.12")
     machine.guest()
     assert auth(machine, 1, (1, 1), (2, 2), (3, 3)) == 1
@@ -111,7 +111,7 @@ def test_the_answer_of_set_auth() -> None:
 
 @both_ways
 def test_authorising_all_clients_at_once(quirks: str) -> None:
-    """QUIRK tmemc_auth_pools: in 4.12 it seeks a client 0xffff and fails. Documented: all may share from then on."""
+    """QUIRK tmemc_auth_pools: in 4.12 all clients at once can't be authorised. Documented: they can."""
     machine = Machine("4.12", quirks=quirks)
     machine.guest().new_pool()
     assert auth(machine, ALL, (1, 1)) == (-ENOMEM if quirks == "xen" else 1)
@@ -119,7 +119,7 @@ def test_authorising_all_clients_at_once(quirks: str) -> None:
 
 
 def test_a_uuid_authorised_twice_takes_two_places_in_4_12() -> None:
-    """QUIRK tmemc_shared_pool_auth: 4.12 does not look whether the uuid is there already."""
+    """QUIRK tmemc_shared_pool_auth: 4.12 gives a uuid that it has already another place."""
     new = Machine("4.12")
     new.guest()
     assert [auth(new, 1, (7, 7)) for _ in range(17)] == [1] * 16 + [-ENOMEM]
@@ -137,7 +137,7 @@ def old_auth(machine: Machine, *, caller: int, cli_id: int, uuid: tuple[int, int
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_any_guest_may_authorise_and_make_pools_for_any_other(strict: bool) -> None:
-    """QUIRK do_tmem_op: 4.3 asks for no privilege. A host booted with strict_privilege does."""
+    """QUIRK do_tmem_op: in 4.3 any guest may authorise any other, and make pools for it, without strict_privilege."""
     machine = Machine(strict_privilege=strict)
     machine.guest(1)
     machine.guest(2).new_pool()
@@ -169,7 +169,7 @@ def test_the_freeze_key(release: str, quirks: str) -> None:
 @both_releases
 @both_ways
 def test_the_weight_of_a_client_that_is_gone(release: str, quirks: str) -> None:
-    """QUIRK client_free: it stays in the total that shares are computed from. Documented: it goes."""
+    """QUIRK client_free: the weight of a client that is gone stays in the total. Documented: it goes."""
     machine = Machine(release, quirks=quirks)
     for domid in (1, 2):
         machine.guest(domid).new_pool()
@@ -216,7 +216,7 @@ def test_a_listing_into_too_short_a_buffer(release: str, quirks: str, length: in
 
 @both_ways
 def test_the_line_of_a_client_without_room(quirks: str) -> None:
-    """QUIRK tmemc_list_client: its C= line is written whatever room there is. Documented: only if it fits."""
+    """QUIRK tmemc_list_client: a C= line is written whatever room there is. Documented: only if it fits."""
     machine = Machine(quirks=quirks)
     machine.guest().new_pool()
     text = machine.listing(1, length=10)
@@ -227,7 +227,7 @@ def test_the_line_of_a_client_without_room(quirks: str) -> None:
 @both_releases
 @both_ways
 def test_the_slot_of_a_shared_pool(release: str, quirks: str) -> None:
-    """QUIRK tmemc_list_client: the owner's slot, also in the lines of another client. Documented: its own."""
+    """QUIRK tmemc_list_client: a shared pool has its owner's slot in all clients' lines. Documented: the client's."""
     machine = Machine(release, quirks=quirks)
     owner, sharer = machine.guest(1), machine.guest(2)
     machine.hv.tmem.global_shared_auth = True
@@ -242,7 +242,7 @@ def test_the_slot_of_a_shared_pool(release: str, quirks: str) -> None:
 @both_ways
 @pytest.mark.parametrize("use_long", [False, True])
 def test_the_lines_of_several_shared_pools(release: str, quirks: str, use_long: bool) -> None:
-    """QUIRK tmemc_list_shared: from the second on they are garbage. Documented: a line for each."""
+    """QUIRK tmemc_list_shared: from the second on S= lines are garbage. Documented: one for each pool."""
     machine = Machine(release, quirks=quirks)
     guest = machine.guest()
     machine.hv.tmem.global_shared_auth = True

@@ -28,7 +28,7 @@ def page_that_compresses_to(machine: Machine, sizes: range) -> bytes:
 @both_releases
 @both_ways
 def test_a_page_that_compresses_by_very_little_is_refused(release: str, quirks: str) -> None:
-    """QUIRK xmem_pool_alloc: the largest sizes it claims to have can't be had. Documented: stored as it is."""
+    """QUIRK xmem_pool_alloc: sizes of 4033 and more can't be had, and the put fails. Documented: stored as it is."""
     machine = Machine(release, options="tmem_compress=1", quirks=quirks)
     guest = machine.guest()
     pool_id = guest.new_pool()
@@ -45,7 +45,7 @@ def test_a_page_that_compresses_by_very_little_is_refused(release: str, quirks: 
 
 @both_ways
 def test_a_put_without_memory_for_its_content_reports_success(quirks: str) -> None:
-    """QUIRK do_tmem_put: no memory to share the content: the page goes, and the result is 1. Documented: -ENOMEM."""
+    """QUIRK do_tmem_put: without memory to share its content a page goes, and the answer is 1. Documented: -ENOMEM."""
     machine = Machine(options="tmem_dedup=1", frames=19, quirks=quirks)
     guest = machine.guest()
     pool_id = guest.new_pool()
@@ -74,7 +74,7 @@ def test_a_frozen_client_is_refused_new_pages(release: str) -> None:
 @both_releases
 @both_ways
 def test_restoring_over_a_page_takes_another_in_its_place(release: str, quirks: str) -> None:
-    """QUIRK do_tmem_dup_put: it copies the caller's frame 0, not the buffer. Documented: the buffer."""
+    """QUIRK do_tmem_dup_put: a page restored over another is the caller's frame 0. Documented: the buffer."""
     machine = Machine(release, quirks=quirks)
     guest = machine.guest()
     machine.hv.domain(0).memory.write_frame(0, page(7))
@@ -85,7 +85,7 @@ def test_restoring_over_a_page_takes_another_in_its_place(release: str, quirks: 
 
 
 def test_a_partial_write_shows_nothing_of_what_was_in_the_frame() -> None:
-    """QUIRK tmh_copy_from_client: in C the rest of the frame is another domain's data; here it is zero."""
+    """QUIRK tmh_copy_from_client: in C what a partial write leaves is another domain's data; here it is zero."""
     machine = Machine()
     writer, former = machine.guest(1), machine.guest(2)
     pool_id, old_pool_id = writer.new_pool(), former.new_pool()
@@ -98,7 +98,7 @@ def test_a_partial_write_shows_nothing_of_what_was_in_the_frame() -> None:
 
 @both_ways
 def test_a_partial_write_that_is_compressed_stores_the_whole_frame(quirks: str) -> None:
-    """QUIRK tmh_compress_from_client: it takes the whole page whatever part the guest named."""
+    """QUIRK tmh_compress_from_client: it takes the whole page whatever part the guest wrote."""
     machine = Machine(options="tmem_compress=1", quirks=quirks)
     guest = machine.guest()
     pool_id = guest.new_pool()
@@ -110,7 +110,7 @@ def test_a_partial_write_that_is_compressed_stores_the_whole_frame(quirks: str) 
     ("options", "part_alone"), [("", True), ("tmem_compress=1", False), ("tmem_dedup=1", False)]
 )
 def test_a_partial_read_may_give_the_whole_page(options: str, part_alone: bool) -> None:
-    """QUIRK do_tmem_get: of a page that is compressed or deduplicated the guest gets all, whatever it asked for."""
+    """QUIRK do_tmem_get: reading a part of a compressed or deduplicated page gives all of it."""
     machine = Machine(options=options)
     guest = machine.guest()
     pool_id = guest.new_pool(persistent=False)
@@ -123,7 +123,7 @@ def test_a_partial_read_may_give_the_whole_page(options: str, part_alone: bool) 
 @both_ways
 @pytest.mark.parametrize("whole_object", [False, True])
 def test_a_frozen_clients_flush_is_done(release: str, quirks: str, whole_object: bool) -> None:
-    """QUIRK do_tmem_flush_page, do_tmem_flush_object: done, and answered with -EFROZEN. Documented: with 1."""
+    """QUIRK do_tmem_flush_page, do_tmem_flush_object: a frozen client's is done, and says -EFROZEN. Documented: 1."""
     machine = Machine(release, quirks=quirks)
     guest = machine.guest()
     pool_id = guest.new_pool()
@@ -137,7 +137,7 @@ def test_a_frozen_clients_flush_is_done(release: str, quirks: str, whole_object:
 @both_releases
 @both_ways
 def test_a_put_that_fails_during_a_live_save(release: str, quirks: str) -> None:
-    """QUIRK pgp_delist: 4.3 reports it as invalidated; 4.12 forgets its descriptor. Documented: neither."""
+    """QUIRK pgp_delist: what fails in a live save 4.3 calls invalidated; 4.12 loses its descriptor. Documented: no."""
     machine = Machine(release, quirks=quirks)
     guest = machine.guest()
     pool_id = guest.new_pool(persistent=True)
@@ -164,7 +164,7 @@ def _pages_and_bytes(machine: Machine) -> tuple[int, int, int]:
 
 @both_ways
 def test_evicting_a_compressed_page_that_is_shared(quirks: str) -> None:
-    """QUIRK tmem_evict: parting from the content first, it never lowers `cp` and `cb`. Documented: it does."""
+    """QUIRK tmem_evict: with deduplication it never lowers `cp` and `cb`. Documented: it does."""
     machine = Machine(options="tmem_dedup=1 tmem_compress=1", quirks=quirks)
     guest = machine.guest()
     pool_id = guest.new_pool()
@@ -182,7 +182,7 @@ def test_evicting_a_compressed_page_that_is_shared(quirks: str) -> None:
 @both_releases
 @both_ways
 def test_whose_page_goes_when_memory_is_short(release: str, quirks: str) -> None:
-    """QUIRK client_over_quota: true of a client *below* its share. Documented: above it."""
+    """QUIRK client_over_quota: it is true of a client *below* its share. Documented: above it."""
     machine = Machine(release, quirks=quirks)
     small, large = machine.guest(1), machine.guest(2)
     for guest in (small, large):
@@ -238,7 +238,7 @@ def test_each_put_of_a_page_of_zeros_loses_its_frame(quirks: str) -> None:
 
 @both_ways
 def test_trimmed_pages_that_are_equal(quirks: str) -> None:
-    """QUIRK pcd_associate: a trimmed content is taken for a compressed one, and never matches. Documented: it does."""
+    """QUIRK pcd_associate: a trimmed content is taken for a compressed one and never matches. Documented: it does."""
     machine = Machine(options="tmem_dedup=1 tmem_tze=1", quirks=quirks)
     guest = machine.guest()
     pool_id = guest.new_pool()
@@ -253,7 +253,7 @@ def test_trimmed_pages_that_are_equal(quirks: str) -> None:
 
 @both_ways
 def test_who_pays_for_the_descriptors_of_restored_pages(quirks: str) -> None:
-    """QUIRK tmh_persistent_pool_page_get: whoever makes the hypercall, that is dom0. Documented: the client."""
+    """QUIRK tmh_persistent_pool_page_get: dom0 pays for descriptors of restored pages. Documented: the client."""
     machine = Machine(quirks=quirks)
     guest = machine.guest()
     guest.new_pool(persistent=True)
@@ -264,7 +264,7 @@ def test_who_pays_for_the_descriptors_of_restored_pages(quirks: str) -> None:
 
 
 def test_below_the_reserve_memory_looks_plentiful() -> None:
-    """QUIRK total_free_pages: the difference is unsigned. Documented: then a put evicts."""
+    """QUIRK total_free_pages: below the mid-size reserve memory looks plentiful. Documented: short."""
     evicted = {}
     for quirks in ("xen", "documented"):
         machine = Machine(frames=1280, quirks=quirks)
@@ -282,7 +282,7 @@ def test_below_the_reserve_memory_looks_plentiful() -> None:
 
 @both_releases
 def test_a_domain_that_dies_gets_no_client(release: str) -> None:
-    """QUIRK client_create: in 4.12 it gets one that nothing points to; here it gets none."""
+    """QUIRK client_create: in 4.12 a dying domain gets a client that nothing points to; here it gets none."""
     machine = Machine(release)
     guest = machine.guest()
     assert guest.new_pool() == 0

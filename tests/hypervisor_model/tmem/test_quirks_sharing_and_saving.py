@@ -29,7 +29,7 @@ def machine_with_a_shared_pool(release: str, quirks: str) -> Machine:
 @both_releases
 @both_ways
 def test_a_sharer_that_leaves(release: str, quirks: str) -> None:
-    """QUIRK pool_destroy_objs: the pool is dying from then on, its pages can't be evicted. Documented: they can."""
+    """QUIRK pool_destroy_objs: after a sharer has left no page of the pool can be evicted. Documented: all can."""
     machine = machine_with_a_shared_pool(release, quirks)
     machine.hv.domain(2).destroy_pool(0)
     assert machine.counter("Pc") == 1  # the page of the one that left is gone
@@ -63,7 +63,7 @@ def test_an_owner_that_leaves(release: str, quirks: str) -> None:
 @both_releases
 @both_ways
 def test_destroying_a_pool_during_a_live_save(release: str, quirks: str) -> None:
-    """QUIRK pool_flush: it can't be, but its client has lost it all the same."""
+    """QUIRK pool_flush: a pool can't be destroyed in a live save, but its client has lost it all the same."""
     machine = Machine(release, quirks=quirks)
     guest = machine.guest()
     guest.new_pool(persistent=True)
@@ -78,7 +78,7 @@ def test_destroying_a_pool_during_a_live_save(release: str, quirks: str) -> None
 @both_releases
 @both_ways
 def test_a_save_begun_twice(release: str, quirks: str) -> None:
-    """QUIRK tmemc_save_subop: the second takes the frozen state of the first for the client's own. Documented: no."""
+    """QUIRK tmemc_save_subop: SAVE_BEGIN twice leaves the client frozen after SAVE_END. Documented: as it was."""
     machine = Machine(release, quirks=quirks)
     machine.guest().new_pool(persistent=True)
     machine.save_begin()
@@ -103,7 +103,7 @@ def machine_to_save(release: str, quirks: str, pages: int) -> tuple[Machine, dic
 @both_ways
 @pytest.mark.parametrize("pages", [2, 5])
 def test_the_pages_of_a_save(release: str, quirks: str, pages: int) -> None:
-    """QUIRK tmemc_save_get_next_page: the first is left out, and a second save finds none. Documented: all, always."""
+    """QUIRK tmemc_save_get_next_page: it leaves the first out, and in a second save all. Documented: none, ever."""
     machine, kept = machine_to_save(release, quirks, pages)
     saved = machine.saved_pages()
     if quirks == "xen":
@@ -117,7 +117,7 @@ def test_the_pages_of_a_save(release: str, quirks: str, pages: int) -> None:
 @both_releases
 @both_ways
 def test_the_only_page_of_a_save(release: str, quirks: str) -> None:
-    """QUIRK tmemc_save_get_next_page: first 0, for the head of the list, then the page. Documented: the page."""
+    """QUIRK tmemc_save_get_next_page: in a pool of one it says 0 before it gives the page. Documented: it gives it."""
     machine, _ = machine_to_save(release, quirks, 1)
     results = [machine.next_page()[0] for _ in range(3)]
     assert results == ([0, 1, -EPERM] if quirks == "xen" else [1, -EPERM, -EPERM])
@@ -126,7 +126,7 @@ def test_the_only_page_of_a_save(release: str, quirks: str) -> None:
 @both_releases
 @both_ways
 def test_saving_a_page_that_is_not_compressed(release: str, quirks: str) -> None:
-    """QUIRK tmem_copy_to_client: since 4.6 it can't be copied to a buffer. Documented: it can."""
+    """QUIRK tmem_copy_to_client: since 4.6 only compressed pages can be saved. Documented: all."""
     machine = Machine(release, quirks=quirks)
     guest = machine.guest()
     guest.new_pool(persistent=True)
@@ -143,7 +143,7 @@ def test_saving_a_page_that_is_not_compressed(release: str, quirks: str) -> None
 @both_releases
 @both_ways
 def test_restoring_a_page_that_is_not_compressed(release: str, quirks: str) -> None:
-    """QUIRK tmem_copy_from_client: since 4.6 it can't be copied from a buffer. Documented: it can."""
+    """QUIRK tmem_copy_from_client: since 4.6 only pages that compress can be restored. Documented: all."""
     machine = Machine(release, quirks=quirks)
     guest = machine.guest()
     guest.new_pool(persistent=True)
@@ -156,7 +156,7 @@ def test_restoring_a_page_that_is_not_compressed(release: str, quirks: str) -> N
 @both_releases
 @both_ways
 def test_restoring_a_page_without_a_buffer(release: str, quirks: str) -> None:
-    """QUIRK tmem_copy_from_client: it takes the frame of the put, which is the caller's 0. Documented: it faults."""
+    """QUIRK tmem_copy_from_client: without a buffer it restores the caller's frame 0. Documented: it faults."""
     machine = Machine(release, quirks=quirks, options="tmem_compress=1")
     machine.hv.domain(0).memory.write_frame(0, soft_page(9))
     guest = machine.guest()

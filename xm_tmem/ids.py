@@ -8,8 +8,7 @@ in this project sends an id that has not passed `domain_id`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from xm_tmem.errors import BadInput
 
@@ -38,8 +37,7 @@ def pool_id(number: int) -> PoolId:
 _CANONICAL = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class SharedUuid:
+class SharedUuid(NamedTuple):
     """The 128-bit key of a shared pool as the hypercall carries it: uuid[0] (lo) and uuid[1] (hi).
 
     Toolstack and guests never agreed which bytes go where. libxc reads the canonical text as one big-endian number

@@ -28,16 +28,18 @@ def main() -> None:
         # Start-up makes many objects and no garbage: collecting it would only be time lost.
         gc.set_threshold(100_000, 20, 20)
         _put_off("inspect")
+        _put_off("platform", system=lambda: os.uname().sysname)
         from xm_tmem.cli.run import run
 
         _end(run(arguments))
 
 
-def _put_off(name: str) -> None:
-    """Let the import of a module of the standard library wait until something of it is used.
+def _put_off(name: str, **known: object) -> None:
+    """Let the import of a module of the standard library wait until something of it is used that is not `known`.
 
-    click imports inspect, a fifth of its own start-up, and a command that shows no help never uses it. (The lazy
-    loader of importlib.util does not wait: the import statement itself looks at the module's __spec__.)
+    click imports inspect, a fifth of its own start-up, and a command that shows no help never uses it; it imports
+    uuid, which asks platform for the name of the system. (The lazy loader of importlib.util does not wait: the import
+    statement itself looks at the module's __spec__.)
     """
 
     class Later(type(sys)):  # type: ignore[misc]  # the type of modules, without importing `types`
@@ -46,7 +48,9 @@ def _put_off(name: str) -> None:
                 del sys.modules[name]
             return getattr(__import__(name), attribute)
 
-    sys.modules.setdefault(name, Later(name))
+    later = Later(name)
+    later.__dict__.update(known)
+    sys.modules.setdefault(name, later)
 
 
 def _keep_standard_descriptors() -> None:

@@ -146,6 +146,18 @@ def test_a_plain_listing_imports_little(replay: str) -> None:
     }
 
 
+def test_what_was_put_off_is_there_when_it_is_used() -> None:
+    script = (
+        "import sys; from xm_tmem import __main__ as process;"
+        "process._put_off('inspect'); process._put_off('platform', system=lambda: 'known');"
+        "import inspect, platform; assert 'ast' not in sys.modules;"
+        "assert inspect.cleandoc('  x') == 'x' and 'ast' in sys.modules; from inspect import signature;"
+        "assert platform.system() == 'known' and platform.python_version_tuple()[0] == '3';"
+        "import platform as again; assert again.system() != 'known'"
+    )
+    subprocess.run([sys.executable, "-c", script], env=environment(), timeout=30, check=True)
+
+
 def test_one_command_imports_no_other(replay: str) -> None:
     found = {name for name in imported("-c", replay, "list") if name.endswith("_cmd")}
     assert found == {"xm_tmem.cli.list_cmd"}

@@ -20,6 +20,8 @@ PROGRAMS = {  # program -> the Debian package that has it
 }
 MODULES = {  # module -> the extra or package that has it
     "libvirt": "xm-tmem[libvirt]",
+    "matplotlib": "xm-tmem[plot]",
+    "prometheus_client": "xm-tmem[metrics]",
     "lz4": "xm-tmem[lz4]",
 }
 

@@ -47,7 +47,7 @@ def parse_size(text: str, *, default_unit: str = "KiB") -> int:
     if factor is None:
         raise BadInput(f"{suffix!r} is no unit: use KiB, MiB, GiB or pages")
     whole, _, fraction = number.partition(".")
-    scale = 10 ** len(fraction)
+    scale: int = 10 ** len(fraction)
     return int(whole + fraction) * factor // scale
 
 

@@ -35,6 +35,7 @@ COMMANDS = {
     "tmem-diff": Entry(
         LOOK, "tmem_diff_cmd", "tmem_diff", "Show what changed between two listings, and how fast."
     ),
+    "tmem-metrics": Entry(LOOK, "tmem_metrics_cmd", "tmem_metrics", "Tell Prometheus about tmem."),
     "tmem-freeable": Entry(
         LOOK, "tmem_freeable_cmd", "tmem_freeable", "Print how much tmem could be freed, in MiB."
     ),

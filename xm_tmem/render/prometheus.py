@@ -36,8 +36,10 @@ _PREFIX: dict[type[Record], str] = {
 }
 _SUFFIX = {"frames": "bytes", "calls": "", "flag": "", "number": ""}  # of other units the unit itself
 _FACTOR = {"frames": PAGE_BYTES}
+ENDINGS = {"counter": "_total", "info": "_info"}  # what a sample's name has behind that of its family
 
-Sample = tuple[str, int | float]  # labels as text, value
+Labels = tuple[tuple[str, str], ...]  # name and value of each, without hostile characters
+Sample = tuple[Labels, int | float]
 
 
 class Family(NamedTuple):
@@ -51,12 +53,12 @@ class Family(NamedTuple):
 
 def render(report: Report, *, openmetrics: bool = False) -> str:
     """The report as metrics, `xen_tmem_up` 1 among them."""
-    return _text(_families(report), openmetrics)
+    return _text(families(report), openmetrics)
 
 
 def render_down(connection: str, *, openmetrics: bool = False) -> str:
     """What a scrape shows while no listing can be had: `xen_tmem_up` 0."""
-    return _text([_up(connection, 0)], openmetrics)
+    return _text(families_down(connection), openmetrics)
 
 
 def metric_name(record_type: type[Record], tag: Tag) -> str:
@@ -66,16 +68,22 @@ def metric_name(record_type: type[Record], tag: Tag) -> str:
     return "_".join(filter(None, (_PREFIX[record_type], stem, suffix)))
 
 
-def _families(report: Report) -> Iterator[Family]:
+def families_down(connection: str) -> list[Family]:
+    """What there is to say of a host whose listing cannot be had."""
+    return [_up(connection, 0)]
+
+
+def families(report: Report) -> Iterator[Family]:
+    """Every metric of the report, also those without a sample."""
     listing = report.listing
     yield _up(report.connection, 1)
     about = _labels(connection=report.connection, release=report.release or "unknown")
     yield Family("xen_tmem", "info", "where the listing is from", [(about, 1)])
     yield Family(
-        "xen_tmem_listing_truncated", "gauge", "does the listing lack lines", [("", int(report.truncated))]
+        "xen_tmem_listing_truncated", "gauge", "does the listing lack lines", [((), int(report.truncated))]
     )
     if listing.global_ is not None:
-        yield from _of_records(GlobalRecord, {"": listing.global_})
+        yield from _of_records(GlobalRecord, {(): listing.global_})
     yield from _of_records(
         ClientRecord,
         {_labels(domid=client.cli_id, name=report.name(client.cli_id)): client for client in listing.clients},
@@ -100,7 +108,7 @@ def _up(connection: str, value: int) -> Family:
     )
 
 
-def _of_records(record_type: type[Record], records: dict[str, Any]) -> Iterator[Family]:
+def _of_records(record_type: type[Record], records: dict[Labels, Any]) -> Iterator[Family]:
     for position, tag in enumerate(record_type.tags):
         if tag.kind == "id":
             continue
@@ -130,12 +138,12 @@ def _of_timings(perf: PerfRecord) -> Iterator[Family]:
         yield Family(f"xen_tmem_operation_{name}", kind, text, samples)
 
 
-def _pool_labels(report: Report, pool: PoolRecord) -> str:
+def _pool_labels(report: Report, pool: PoolRecord) -> Labels:
     kind = {True: "persistent", False: "ephemeral"}.get(pool.persistent)  # type: ignore[arg-type]
     return _labels(domid=pool.cli_id, name=report.name(pool.cli_id), pool=pool.pool_id, type=kind)
 
 
-def _shared_labels(pool: SharedPoolRecord) -> str:
+def _shared_labels(pool: SharedPoolRecord) -> Labels:
     return _labels(shared_pool=_checksum(pool), type="persistent" if pool.persistent else "ephemeral")
 
 
@@ -143,28 +151,35 @@ def _checksum(pool: SharedPoolRecord) -> str:
     return f"{crc32(f'{pool.uuid_lo or 0:x}.{pool.uuid_hi or 0:x}'.encode('ascii')):08x}"
 
 
-def _labels(**labels: object) -> str:
-    pairs = (f'{name}="{_escape(str(value))}"' for name, value in labels.items() if value is not None)
-    return "{" + ",".join(pairs) + "}"
+def _labels(**labels: object) -> Labels:
+    return tuple((name, visible(str(value))) for name, value in labels.items() if value is not None)
+
+
+def _labels_text(labels: Labels) -> str:
+    if not labels:
+        return ""
+    return "{" + ",".join(f'{name}="{_escape(value)}"' for name, value in labels) + "}"
 
 
 def _escape(text: str) -> str:
-    """Text for between quotes: control characters visible, then quotes and backslashes escaped."""
-    return visible(text).replace("\\", "\\\\").replace('"', '\\"')
+    return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _text(families: Iterable[Family], openmetrics: bool) -> str:
     parts = []
+    texts: dict[Labels, str] = {}  # a record's labels are those of each of its values
     for family in families:
         samples = list(family.samples)
         if not samples:
             continue
-        ending = {"counter": "_total", "info": "_info"}.get(family.kind, "")
-        name = family.name + ending
+        name = family.name + ENDINGS.get(family.kind, "")
         shown, kind = (
             (family.name, family.kind) if openmetrics else (name, family.kind.replace("info", "gauge"))
         )
         text = family.help.replace("\\", "\\\\")
         parts.append(f"# HELP {shown} {text}.\n# TYPE {shown} {kind}\n")
-        parts += [f"{name}{labels} {value}\n" for labels, value in samples]
+        for labels, value in samples:
+            if (written := texts.get(labels)) is None:
+                written = texts[labels] = _labels_text(labels)
+            parts.append(f"{name}{written} {value}\n")
     return "".join(parts) + ("# EOF\n" if openmetrics else "")

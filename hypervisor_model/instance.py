@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import sys
 import time
 
 from hypervisor_model.public.places import state_directory
@@ -39,8 +38,9 @@ def previous_checkpoint_path(name: str) -> str:
 
 
 def say(text: str) -> None:
-    """A line in the log."""
-    print(time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), text, file=sys.stderr, flush=True)
+    """A line in the log, which is the standard error of the process and of the children it forks."""
+    line = f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text}\n"
+    os.write(2, line.encode("utf-8", "backslashreplace"))
 
 
 class Held(Exception):

@@ -24,8 +24,8 @@ TOOLSTACK = {
     "backends": {"listing"},
     "__main__": {"cli"},
 }
-# Of the backends, those above see the interface and the registry, and no more.
-SEEN_OF_BACKENDS = {"xm_tmem.backends.interface", "xm_tmem.backends.registry"}
+# Of the backends, those above see the interface, the registry and the diagnosis, and no more.
+SEEN_OF_BACKENDS = {"xm_tmem.backends.interface", "xm_tmem.backends.registry", "xm_tmem.backends.diagnosis"}
 # The only ones to import the model beyond what is public.
 DOORS = {"xm_tmem.backends.transport.inprocess", "xm_tmem.backends.registry", "xm_tmem.cli.model_cmd"}
 # What is let pass, and why.

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from xm_tmem.backends.interface import Backend, Capability, TmemState, why_missing, why_no_tmem
 from xm_tmem.cli.session import Session
 from xm_tmem.errors import TmemError
 from xm_tmem.settings import config_files
@@ -92,37 +91,16 @@ def _terminal() -> Iterator[Finding]:
 
 def diagnose_connection(session: Session, connection: str) -> list[Finding]:
     """A connection, the host behind it, its tmem, and what it cannot be asked."""
-    name = connection or "connection"
+    from xm_tmem.backends.diagnosis import examine
+
     try:
         backend = session.open(connection)
-        try:
-            return list(_host(backend))
-        finally:
-            backend.close()
     except TmemError as error:
-        return [Finding(name, BAD, str(error), "", error.exit_status)]
-
-
-def _host(backend: Backend) -> Iterator[Finding]:
-    host = backend.host()
-    yield Finding("connection", OK, f"{backend.name} answers")
-    if host.xen_version:
-        yield Finding("hypervisor", OK, f"Xen {host.xen_version}, control ABI {host.abi}")
-    else:
-        yield Finding("hypervisor", NOTE, "unknown: a saved listing does not say which Xen it is from")
-    if host.tmem is TmemState.ON:
-        options = " ".join(f"{key}={value}" for key, value in host.options.items())
-        yield Finding("tmem", OK, f"on{f' ({options})' if options else ''}")
-    else:
-        yield Finding("tmem", BAD, host.tmem.value, why_no_tmem(host), 5)
-        return
-    domains = backend.domains()
-    named = sum(1 for domain in domains if domain.name)
-    advice = "ids work without names" if named < len(domains) else ""
-    yield Finding(
-        "domains", OK if not advice else NOTE, f"{len(domains)}, {named} of them with a name", advice
-    )
-    for capability in Capability:
-        if capability not in backend.capabilities:
-            word = (capability.name or "").lower().replace("_", " ")
-            yield Finding(word, NOTE, "not here", why_missing(capability).removeprefix(": "))
+        return [Finding("connection", BAD, str(error), "", error.exit_status)]
+    try:
+        states = {True: OK, None: NOTE, False: BAD}
+        return [
+            Finding(f.check, states[f.works], f.finding, f.advice, f.exit_status) for f in examine(backend)
+        ]
+    finally:
+        backend.close()

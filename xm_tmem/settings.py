@@ -54,6 +54,7 @@ class Settings:
     remote_python: str
     uuid_order: str
     confirm: bool
+    check: dict[str, str | int | float | bool]  # rule of tmem-check -> its limit
 
     def __init__(self) -> None:
         self.origins: dict[str, str] = {}
@@ -189,6 +190,14 @@ def _groups(value: object) -> dict[str, tuple[str, ...]]:
     raise ValueError("expected `NAME: [CONNECTION, ...]` lines")
 
 
+def _plain_values(value: object) -> dict[str, str | int | float | bool]:
+    if isinstance(value, dict) and all(
+        isinstance(name, str) and isinstance(each, (str, int, float)) for name, each in value.items()
+    ):
+        return value
+    raise ValueError("expected `NAME: VALUE` lines")
+
+
 SETTINGS = (
     Setting("connect", "XM_CONNECT", (), _uris, "the connection used without -c; empty: find one"),
     Setting("groups", "", {}, _groups, "names for several connections: -c rack1 asks all of them at once"),
@@ -208,4 +217,5 @@ SETTINGS = (
         "uuid-order", "XM_UUID_ORDER", "xen", _one_of(UUID_ORDERS), "how a shared pool's uuid is written"
     ),
     Setting("confirm", "XM_CONFIRM", True, _switch, "ask on a terminal before something dangerous"),
+    Setting("check", "", {}, _plain_values, "limits of tmem-check's rules: {frozen: 2h, hit-rate: off}"),
 )

@@ -60,7 +60,7 @@ def _freeze_for(session: Session, choose: Choice, duration_s: float) -> None:
         with lifecycle.frozen_meanwhile(backend, choose(backend)) as outcomes:
             show(session, "tmem-freeze", [Answer(backend.name, [outcomes], None)])
             if not session.dry_run and any(outcome.error is None for outcome in outcomes):
-                session.note(f"thawing again in {duration_s:g} seconds; Ctrl-C does it now")
+                session.note(f"thawing again in {duration_s:g} s; Ctrl-C does it now")
                 time.sleep(duration_s)
 
     session.ask_one(freeze_for, "tmem-freeze --for")

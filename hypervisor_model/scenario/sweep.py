@@ -94,16 +94,12 @@ def _is_called(guest: Node, name: str) -> bool:
 def _put(node: Node, steps: Sequence[str], value: Node, file: str) -> None:
     if not isinstance(node.value, dict):
         raise ScenarioError("is no mapping", file=file, line=node.line, key=printable(steps[0]))
-    # Copied, since nodes that were written as an alias of each other are not meant to be varied together.
-    children = dict(node.value)
+    children = node.value
     if len(steps) == 1:
         value.line = children.get(steps[0], node).line
         children[steps[0]] = value
     else:
-        old = children.get(steps[0], Node({}, node.line))
-        children[steps[0]] = child = Node(old.value, old.line, old.key_lines)
-        _put(child, steps[1:], value, file)
-    node.value = children
+        _put(children.setdefault(steps[0], Node({}, node.line)), steps[1:], value, file)
 
 
 def run_point(path: str, point: Point) -> dict[str, Any]:

@@ -123,13 +123,10 @@ def stop(name: str, *, discard: bool = False) -> None:
 
 
 def _environment() -> Mapping[str, str]:
-    """With the package on the path, also where it is not installed but run from its checkout; and not compiled.
-
-    Instances of a compiled class cannot be made without their __init__, so a checkpoint could not be read.
-    """
+    """With the package on the path, also where it is not installed but run from its checkout."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(hypervisor_model.__file__)))
     path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{root}" if path else root, "XM_TMEM_PURE": "1"}
+    return {**os.environ, "PYTHONPATH": f"{path}{os.pathsep}{root}" if path else root}
 
 
 def _turn_log(log: str) -> None:

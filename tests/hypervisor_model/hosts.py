@@ -98,7 +98,7 @@ QUERIES = [
 
 
 def checkpointed(path: str) -> dict[str, Any]:
-    """What a checkpoint holds, read in a process of its own by the build that can."""
+    """What a checkpoint holds, read in a process of its own."""
     script = (
         "import json, sys; from hypervisor_model.checkpoint import resume; runner = resume(sys.argv[1]); "
         "print(json.dumps({'operations': runner.operations, 'listing': runner.hypervisor.list_text(use_long=True), "
@@ -106,7 +106,6 @@ def checkpointed(path: str) -> dict[str, Any]:
     )
     done = subprocess.run(
         [sys.executable, "-c", script, path],
-        env={**os.environ, "XM_TMEM_PURE": "1"},
         cwd=Path(__file__).parents[2],
         capture_output=True,
         check=True,

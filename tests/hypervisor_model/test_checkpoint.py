@@ -13,7 +13,6 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from hypervisor_model import build
 from hypervisor_model.checkpoint import (
     CheckpointError,
     Entry,
@@ -31,10 +30,6 @@ from hypervisor_model.public.wire import Call
 from hypervisor_model.scenario.load import load_text
 from hypervisor_model.scenario.runner import Runner, boot
 
-pytestmark = pytest.mark.skipif(
-    build.name() == "compiled",
-    reason="checkpoints are read by the plain build, which is what a model host runs",
-)
 SCENARIO = """
 host: {memory: 14MiB, command_line: "tmem=1 tmem_dedup=1"}
 guests:

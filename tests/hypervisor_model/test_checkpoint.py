@@ -149,6 +149,7 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(
     resumed.run()
     whole.run()
     assert outcome(resumed) == outcome(whole)
+    resumed.hypervisor.check()
 
 
 CALLS = st.sampled_from(

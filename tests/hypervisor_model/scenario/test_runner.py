@@ -42,6 +42,7 @@ def test_same_file_same_counters() -> None:
     first, second, other = small(), small(), small(seed=2)
     for runner in (first, second, other):
         assert runner.run()
+        runner.hypervisor.check()
     assert outcome(first) == outcome(second) != outcome(other)
     assert first.operations == 2900 == first.operations_total
 
@@ -160,5 +161,6 @@ def test_a_driver_that_stands_still_is_named() -> None:
 def test_examples_show_what_they_promise(name: str) -> None:
     runner = boot(load_file(str(EXAMPLES / f"{name}.yaml")))
     runner.run()
+    runner.hypervisor.check()
     host = report(runner, complete=True)["host"]
     assert host["deduplicated_puts" if name == "shared" else "evicted"] > 1000

@@ -35,6 +35,7 @@ _xm() {
             '':tmem-list) command='tmem-list' ;;
             '':tmem-diff) command='tmem-diff' ;;
             '':tmem-metrics) command='tmem-metrics' ;;
+            '':tmem-check) command='tmem-check' ;;
             '':tmem-freeable) command='tmem-freeable' ;;
             '':tmem-freeze) command='tmem-freeze' ;;
             '':tmem-thaw) command='tmem-thaw' ;;
@@ -79,7 +80,7 @@ _xm() {
                 --color) _xm_words 'auto always never'; return ;;
             esac
             case "$cur" in -*) _xm_words '-V --version -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
-            _xm_words 'list info tmem-list tmem-diff tmem-metrics tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-record tmem-list-parse tmem-stream tmem-explain tmem-uuid model doctor config completion help'
+            _xm_words 'list info tmem-list tmem-diff tmem-metrics tmem-check tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-record tmem-list-parse tmem-stream tmem-explain tmem-uuid model doctor config completion help'
             ;;
         'list')
             case "$prev" in
@@ -131,6 +132,16 @@ _xm() {
                 --color) _xm_words 'auto always never'; return ;;
             esac
             case "$cur" in -*) _xm_words '--textfile --listen -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            ;;
+        'tmem-check')
+            case "$prev" in
+                --limit) :; return ;;
+                -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
+                -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
+                --color) _xm_words 'auto always never'; return ;;
+            esac
+            case "$cur" in -*) _xm_words '--limit --rules --forget -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            :
             ;;
         'tmem-freeable')
             case "$prev" in

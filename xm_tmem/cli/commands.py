@@ -36,6 +36,9 @@ COMMANDS = {
         LOOK, "tmem_diff_cmd", "tmem_diff", "Show what changed between two listings, and how fast."
     ),
     "tmem-metrics": Entry(LOOK, "tmem_metrics_cmd", "tmem_metrics", "Tell Prometheus about tmem."),
+    "tmem-check": Entry(
+        LOOK, "tmem_check_cmd", "tmem_check", "Check a host against rules, for cron and monitoring."
+    ),
     "tmem-freeable": Entry(
         LOOK, "tmem_freeable_cmd", "tmem_freeable", "Print how much tmem could be freed, in MiB."
     ),

@@ -92,7 +92,9 @@ def shown(settings: Settings, setting: Setting) -> str:
     if isinstance(value, tuple):
         return " ".join(value)
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {' '.join(uris)}" for name, uris in value.items())
+        return "; ".join(
+            f"{name}: {' '.join(each) if isinstance(each, tuple) else each}" for name, each in value.items()
+        )
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

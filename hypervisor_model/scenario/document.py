@@ -16,6 +16,7 @@ MAX_FILE_BYTES: Final = 4 << 20
 MAX_NODES: Final = 200_000
 MAX_DEPTH: Final = 32
 MAX_INTEGER_DIGITS: Final = 40
+MAX_PATH: Final = 4096  # characters of a file name that a message shows: all of it, for it is the user's own
 
 _PLAIN_TAGS: Final = frozenset({"bool", "float", "int", "map", "null", "seq", "str", "timestamp"})
 
@@ -46,8 +47,8 @@ def read(path: str) -> Node:
             raw = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-        raise ScenarioError(f"cannot be read: {reason}", file=printable(path)) from None
-    return parse(raw, file=printable(path))
+        raise ScenarioError(f"cannot be read: {reason}", file=printable(path, MAX_PATH)) from None
+    return parse(raw, file=printable(path, MAX_PATH))
 
 
 def parse(raw: bytes, *, file: str) -> Node:

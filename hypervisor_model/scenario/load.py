@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hypervisor_model.scenario.document import Node, parse, printable, read
+from hypervisor_model.scenario.document import MAX_PATH, Node, parse, printable, read
 from hypervisor_model.scenario.errors import ScenarioError
 from hypervisor_model.scenario.kinds import DEFAULT_KIND, GUEST_KINDS
 from hypervisor_model.scenario.schema import GUEST, MAX_GUESTS, scenario_schema
@@ -64,7 +64,7 @@ class Scenario:
 
 def load_file(path: str) -> Scenario:
     """The scenario in the file at `path`. Raises ScenarioError."""
-    return checked(read(path), printable(path), os.path.dirname(os.path.abspath(path)))
+    return checked(read(path), printable(path, MAX_PATH), os.path.dirname(os.path.abspath(path)))
 
 
 def load_text(text: str) -> Scenario:

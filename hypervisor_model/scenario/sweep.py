@@ -19,7 +19,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from contextlib import contextmanager
 from typing import Any, Final
 
-from hypervisor_model.scenario.document import Node, parse, printable, read
+from hypervisor_model.scenario.document import MAX_PATH, Node, parse, printable, read
 from hypervisor_model.scenario.errors import ScenarioError
 from hypervisor_model.scenario.load import Scenario, checked
 from hypervisor_model.scenario.report import report
@@ -64,7 +64,7 @@ def combinations(axes: Sequence[tuple[str, Sequence[str]]]) -> list[Point]:
 
 def load_varied(path: str, point: Point) -> Scenario:
     """The scenario in the file at `path` with the values of `point`. Raises ScenarioError."""
-    root, file = read(path), printable(path)
+    root, file = read(path), printable(path, MAX_PATH)
     for key, text in point.items():
         _vary(root, key, parse(text.encode(), file=f"{file}: {key}={text}"), file)
     return checked(root, file, os.path.dirname(os.path.abspath(path)))

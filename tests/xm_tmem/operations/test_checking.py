@@ -203,8 +203,8 @@ def test_pages_that_a_migration_would_lose(client: str, about: dict[str, Any], l
 
 
 def test_rules_that_are_off_find_nothing() -> None:
-    bad = host(FROZEN, EPHEMERAL, PERSISTENT, "X=what\n", SHARED, about={"release": "4.3", "xen_version": "4.3.4"}, gs=0,
-               pages=40)  # fmt: skip
+    about = {"release": "4.3", "xen_version": "4.3.4"}
+    bad = host(FROZEN, EPHEMERAL, PERSISTENT, "X=what\n", SHARED, about=about, gs=0, pages=40)
     assert {each.rule for each in check(bad, limits({}, (), ()), None).findings} == {
         "truncated",
         "hit-rate",

@@ -15,10 +15,11 @@ from xm_tmem.backends.abi.releases import TMEM_RELEASES
 from xm_tmem.backends.diagnosis import Fact, examine
 from xm_tmem.backends.domains.xenstore_directory import XenstoreDirectory
 from xm_tmem.backends.hypercall import HypercallBackend
-from xm_tmem.backends.replay import ReplayBackend
+from xm_tmem.backends.registry import connect
+from xm_tmem.settings import Settings
 
 
-def facts(backend: HypercallBackend | ReplayBackend) -> dict[str, Fact]:
+def facts(backend: HypercallBackend) -> dict[str, Fact]:
     return {fact.check: fact for fact in examine(backend)}
 
 
@@ -75,7 +76,9 @@ def test_an_unknown_release_ends_the_examination() -> None:
     assert "Xen 4.99" in fact.finding
 
 
-def test_a_saved_listing_can_be_examined() -> None:
-    found = facts(ReplayBackend("replay:x", [(None, b"G=Tt:1,Ta:0,Ec:0\nC=CI:1,ww:0,co:0,fr:0\nT\n")]))
+def test_a_saved_listing_can_be_examined(tmp_path: Path) -> None:
+    file = tmp_path / "listing"
+    file.write_bytes(b"G=Tt:1,Ta:0,Ec:0\nC=CI:1,ww:0,co:0,fr:0\nT\n")
+    found = {fact.check: fact for fact in examine(connect(f"replay:{file}", Settings()))}
     assert found["listing"].works
     assert found["freeze"].works is None

@@ -329,6 +329,8 @@ class Hypervisor:
 
     def set_frozen(self, domid: int | None, frozen: bool) -> None:
         """Freeze or thaw a client, or all. Raises KeyError if there is no such client."""
+        if domid is not None and domid not in self._domains:
+            raise KeyError(domid)
         cli_id = CLI_ID_ALL if domid is None else domid
         if control.freeze(self.tmem, cli_id, frozen=frozen) < 0:
             raise KeyError(domid)

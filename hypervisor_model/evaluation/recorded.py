@@ -69,8 +69,8 @@ def g1() -> Result:
         f"largest difference {worst:.0f} points",
         verdict,
         tuple(table),
-        "In percent. Puts, gets, flushes: of all operations. Hits: of ephemeral gets. Persistent, distinct contents: of "
-        "puts. The last five: of the hits, by the number of ephemeral puts between put and get.",
+        "In percent. Puts, gets, flushes: of all operations. Hits: of ephemeral gets. Persistent, distinct contents: "
+        "of puts. The last five: of the hits, by the number of ephemeral puts between put and get.",
     )
 
 
@@ -130,8 +130,8 @@ def g2() -> Result:
         f"{HOST_MB - sum(memory for _, memory, _ in MERGED)} MiB to tmem; each recording stretched to {SECONDS} s; "
         "4:1 favours compile and twofs",
         "none published",
-        f"weights of 4:1 change the two favoured guests' hit rates by {gained['xen'] / 2:+.1f} points as the C computes "
-        f"them and by {gained['documented'] / 2:+.1f} as documented, compared with equal weights",
+        f"weights of 4:1 change the two favoured guests' hit rates by {gained['xen'] / 2:+.1f} points as the C "
+        f"computes them and by {gained['documented'] / 2:+.1f} as documented, compared with equal weights",
         "NO-REF",
         tuple(table),
         "Hit rate: of ephemeral gets. The recordings are closed loops: a guest that had been refused a page would "

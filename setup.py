@@ -53,7 +53,7 @@ def extensions() -> list[Extension]:
     if reason is not None:
         print(f"xm-tmem: installing plain Python: {reason}", file=sys.stderr)
         return []
-    modules = mypycify(["--strict", *hot_modules()], opt_level="2", debug_level="0")
+    modules = mypycify(["--strict", *hot_modules()], opt_level="1", debug_level="0")
     for module in modules:
         module.optional = True  # a compiler that fails is as good as none
     return [module for module in modules if isinstance(module, Extension)]

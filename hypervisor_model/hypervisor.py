@@ -62,6 +62,7 @@ from hypervisor_model.tmem.hypercall import do_sysctl_tmem, do_tmem_op
 from hypervisor_model.tmem.lifecycle import destroy_client
 from hypervisor_model.tmem.listing import list_clients
 from hypervisor_model.tmem.state import Tmem
+from hypervisor_model.tmem.timed import TimedGuest
 
 DEFAULT_FRAMES: Final = 262144
 """1 GiB."""
@@ -173,7 +174,8 @@ class Hypervisor:
             privileged=domid == 0 if privileged is None else privileged,
         )
         self._domains[domid] = domain
-        guest = Guest(self.tmem, domain)
+        timed = self.tmem.cycles.clock is not None and not self.release.client_info_abi
+        guest = TimedGuest(self.tmem, domain) if timed else Guest(self.tmem, domain)
         self._guests[domid] = guest
         return guest
 

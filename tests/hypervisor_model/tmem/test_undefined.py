@@ -195,10 +195,9 @@ def test_a_page_is_restored_under_pressure() -> None:
 
 def fill(machine: Machine, hog: Guest) -> None:
     """Ephemeral pages until the heap is empty. Written in part, because that does not evict beforehand."""
-    index = 0
-    while machine.hv.heap.avail or machine.hv.heap.tmem_list_pages:
-        hog.write(0, index, 0, page(index), Part(0, 0, 4096))
-        index += 1
+    for oid in range(100):
+        if machine.hv.heap.avail or machine.hv.heap.tmem_list_pages:
+            hog.write(0, oid, 0, page(oid), Part(0, 0, 4096))
 
 
 def test_a_shared_pool_is_made_under_pressure() -> None:

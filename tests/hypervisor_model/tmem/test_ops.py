@@ -411,3 +411,12 @@ def test_tokens_stand_for_pages() -> None:
     assert guest.get(0, 1, 1) == (1, text)
     assert guest.get(0, 1, 2) == (1, noise)
     machine.hv.check()
+
+
+@pytest.mark.parametrize(("length", "trimmed"), [(4024, True), (4032, True), (4040, False)])
+def test_a_page_is_trimmed_only_if_that_saves_a_64th(length: int, trimmed: bool) -> None:
+    machine = Machine(options="tmem_dedup=1 tmem_tze=1")
+    guest = machine.guest()
+    guest.new_pool()
+    guest.put(0, 1, 0, page(1)[:length] + bytes(PAGE_SIZE - length))
+    assert (machine.counter("Zt"), machine.counter("Fc")) == ((length, 0) if trimmed else (4096, 1))

@@ -33,6 +33,7 @@ _xm() {
             '':list) command='list' ;;
             '':info) command='info' ;;
             '':tmem-list) command='tmem-list' ;;
+            '':tmem-top) command='tmem-top' ;;
             '':tmem-diff) command='tmem-diff' ;;
             '':tmem-metrics) command='tmem-metrics' ;;
             '':tmem-check) command='tmem-check' ;;
@@ -80,7 +81,7 @@ _xm() {
                 --color) _xm_words 'auto always never'; return ;;
             esac
             case "$cur" in -*) _xm_words '-V --version -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
-            _xm_words 'list info tmem-list tmem-diff tmem-metrics tmem-check tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-record tmem-list-parse tmem-stream tmem-explain tmem-uuid model doctor config completion help'
+            _xm_words 'list info tmem-list tmem-top tmem-diff tmem-metrics tmem-check tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-record tmem-list-parse tmem-stream tmem-explain tmem-uuid model doctor config completion help'
             ;;
         'list')
             case "$prev" in
@@ -112,6 +113,17 @@ _xm() {
             esac
             case "$cur" in -*) _xm_words '-l --long -a --all --by-client --sort --filter --columns --units --no-headings --legend --watch --count -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
             _xm_domains
+            ;;
+        'tmem-top')
+            case "$prev" in
+                -n | --count) :; return ;;
+                -d | --interval) :; return ;;
+                --sort) _xm_words 'domain name pool pages puts/s gets/s flush/s refuse/s hit put_ok'; return ;;
+                -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
+                -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
+                --color) _xm_words 'auto always never'; return ;;
+            esac
+            case "$cur" in -*) _xm_words '-b --batch -n --count -d --interval -p --pools --sort -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
             ;;
         'tmem-diff')
             case "$prev" in

@@ -32,6 +32,9 @@ COMMANDS = {
     "tmem-list": Entry(
         LOOK, "tmem_list_cmd", "tmem_list", "List tmem: the host, its clients and their pools."
     ),
+    "tmem-top": Entry(
+        LOOK, "tmem_top_cmd", "tmem_top", "Show what tmem does now: rates, hit rates and evictions."
+    ),
     "tmem-diff": Entry(
         LOOK, "tmem_diff_cmd", "tmem_diff", "Show what changed between two listings, and how fast."
     ),

@@ -95,7 +95,7 @@ def noticed_by(root: Path) -> str | None:
             timeout=TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
-        return f"none: still running after {TIMEOUT_S} s"
+        return f"(it hangs: stopped after {TIMEOUT_S} s)"
     if ran.returncode == 0:
         return None
     failed = _FAILED.search(ran.stdout)

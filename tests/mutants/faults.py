@@ -287,4 +287,30 @@ FAULTS: Final = (
         "return True",
         "4.12 puts although nothing could be evicted",
     ),
+    # What holds the rest up.
+    Fault(
+        "lib/rbtree.py",
+        "            parent.red = False\n            grandparent.red = True\n",
+        "            grandparent.red = True\n",
+        "leaves two red nodes one below the other",
+    ),
+    Fault(
+        "lib/lzo1x.py",
+        "limit += end - limit + 7 & ~7",
+        "limit += end - limit & ~7",
+        "4.12 ends a match up to seven bytes early",
+    ),
+    Fault(
+        "host/guest_memory.py",
+        "        if address < LOWEST_ADDRESS:\n            return None\n",
+        "",
+        "a buffer may lie where nothing is ever mapped",
+    ),
+    Fault("tmem/cycles.py", "if not 0 < cycles", "if not 0 <= cycles", "counts what took no time"),
+    Fault(
+        "tmem/lifecycle.py",
+        "    give_back_pages(client)\n",
+        "",
+        "pages stay on the list of a client that is gone",
+    ),
 )

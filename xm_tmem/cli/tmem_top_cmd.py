@@ -15,6 +15,7 @@ from xm_tmem.errors import BadInput
 from xm_tmem.listing.rates import Activity, Observer, Rates
 from xm_tmem.operations.query import listed
 from xm_tmem.operations.watching import Watched, ticks
+from xm_tmem.render import plain
 from xm_tmem.render.live import SORT_KEYS, View, ordered
 from xm_tmem.render.sections import Column, Section
 from xm_tmem.render.structured import timestamp_text
@@ -146,7 +147,7 @@ def _batch(session: Session, host: Watched, wish: Wish) -> None:
                 Column(name, unit, meaning, [_shown(record[name], unit) for record in records])
                 for name, (unit, meaning) in HEADINGS.items()
             ]
-            session.write_blocks([Section("", tuple(columns))])
+            session.write(plain.render([Section("", tuple(columns))]))  # a line to a row, also on a terminal
 
 
 def _host_record(rates: Rates) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -97,9 +98,9 @@ def live(host: Host) -> Make:
     def make(
         *, asks: bool = True, by_pool: bool = False, clock: Clock | None = None, dry_run: bool = False
     ) -> LiveView:
-        def connect() -> Rehearsal:
+        def connect() -> Any:
             backend = host.backend("model:x")
-            return Rehearsal(backend) if dry_run else backend  # type: ignore[return-value]
+            return Rehearsal(backend) if dry_run else backend
 
         watched = Watched(connect)
         return LiveView(
@@ -230,12 +231,12 @@ def test_help_comes_and_goes_by_any_key(live: Make, host: Host) -> None:
 def test_a_host_that_goes_and_comes_back(host: Host) -> None:
     broken = [False]
 
-    def connect() -> object:
+    def connect() -> Any:
         if broken[0]:
             raise Unreachable("the host is gone")
         return host.backend("model:x")
 
-    view = LiveView(Watched(connect), 2.0, sort="domain", descending=False, by_pool=False, asks=True)  # type: ignore[arg-type]
+    view = LiveView(Watched(connect), 2.0, sort="domain", descending=False, by_pool=False, asks=True)
     view._host.close()
     broken[0] = True
     view.read()

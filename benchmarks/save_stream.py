@@ -2,7 +2,8 @@
 """How fast a save writes a container and a restore reads one, against dd of the same bytes through a pipe.
 
 The hypervisor costs nothing here: pages come from memory and are put nowhere. What is measured is this project's own
-work for each page: items, checksums, the log of handles, verification. `python -m benchmarks.save_stream [MiB]`
+work for each page: items, checksums, the log of handles, verification. Each runs in a process of its own, whose memory
+beyond what it had is the largest it ever held.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import os
 import random
 import resource
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from benchmarks.builds import Build
+from benchmarks.figures import Figure, Goal
+from benchmarks.timing import median
 from xm_tmem.backends.interface import (
     Capability,
     ClientInfo,
@@ -93,15 +96,27 @@ class FreeHost:
         """There are none."""
 
 
-def timed(what: str, size_bytes: int, act: Callable[[], object]) -> float:
-    """Seconds that `act` took; prints rate and memory."""
-    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def measure(size_mb: int) -> dict[str, float]:
+    """Seconds of a save, of a restore and of dd through a pipe; MiB of memory that the two took."""
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    with tempfile.NamedTemporaryFile(dir=memory) as file:
+        source, target = FreeHost(size_mb * PAGES_PER_MB), FreeHost(None)
+        # Imports and first uses are not what is measured.
+        with tempfile.TemporaryFile() as small:
+            save(FreeHost(1), DOMAIN, small)  # type: ignore[arg-type]
+        before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        saving = _seconds(lambda: save(source, DOMAIN, file))  # type: ignore[arg-type]
+        piping = _seconds(lambda: pipe(file.name))
+        file.seek(0)
+        reading = _seconds(lambda: restore(target, DOMAIN, file, file.name))  # type: ignore[arg-type]
+        extra_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1024
+    return {"save_s": saving, "pipe_s": piping, "restore_s": reading, "extra_mb": extra_mb}
+
+
+def _seconds(act: Callable[[], object]) -> float:
     start = time.perf_counter()
     act()
-    seconds = time.perf_counter() - start
-    extra_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb) / 1024
-    print(f"{what:8} {size_bytes / seconds / 1e6:6.0f} MB/s, {extra_mb:5.1f} MiB of memory more")
-    return seconds
+    return time.perf_counter() - start
 
 
 def pipe(path: str) -> None:
@@ -110,21 +125,22 @@ def pipe(path: str) -> None:
         subprocess.run(["dd", "of=/dev/null", "bs=1M", "status=none"], stdin=reader.stdout, check=True)
 
 
-def main(size_mb: int = 1024) -> None:
-    pages = size_mb * PAGES_PER_MB
-    size_bytes = pages * PAGE_BYTES
-    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    with tempfile.NamedTemporaryFile(dir=memory) as file:
-        source, target = FreeHost(pages), FreeHost(None)
-        saving = timed("save", size_bytes, lambda: save(source, DOMAIN, file))  # type: ignore[arg-type]
-        piping = timed("dd | dd", size_bytes, lambda: pipe(file.name))
-        file.seek(0)
-        reading = timed("restore", size_bytes, lambda: restore(target, DOMAIN, file, file.name))  # type: ignore[arg-type]
-        print(
-            f"{size_mb} MiB: save {saving / piping:.1f} times, restore {reading / piping:.1f} times as long as dd | dd"
+def figures(builds: tuple[Build, ...], *, quick: bool) -> list[Figure]:
+    """Rates and memory; streams are not compiled, so the first build stands for all."""
+    size_mb = 32 if quick else 1024
+    runs = [builds[0].measure("save_stream", size_mb=size_mb) for _ in range(1 if quick else 3)]
+    size_bytes = size_mb << 20
+    piped = median([run["pipe_s"] for run in runs])
+    lines = [
+        Figure(
+            f"{name} of {size_mb:,} MiB",
+            size_bytes / median([run[f"{name}_s"] for run in runs]) / 1e6,
+            "MB/s",
+            median([run["pipe_s"] / run[f"{name}_s"] for run in runs]),
+            f"dd | dd, {size_bytes / piped / 1e6:,.0f} MB/s",
+            Goal(GOAL_MB_PER_S, "MB/s", at_least=True),
         )
-        print(f"goals: {GOAL_MB_PER_S} MB/s, {GOAL_EXTRA_MB} MiB of memory more")
-
-
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+        for name in ("save", "restore")
+    ]
+    extra_mb = median([run["extra_mb"] for run in runs])
+    return [*lines, Figure("  memory that both took", extra_mb, "MiB", goal=Goal(GOAL_EXTRA_MB, "MiB"))]

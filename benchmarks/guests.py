@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Guests at work from end to end: kernels with page caches, swap and tmem on one host, in metadata mode.
+
+Every guest reads and writes a file larger than its memory by popularity, so that pages go to tmem and come back. An
+operation is a tmem hypercall, an access is a page that a guest uses. Bytes per stored page is what the process holds
+for a guest that fills tmem, all told, divided by the pages that tmem stores at the end.
+"""
+
+from __future__ import annotations
+
+import gc
+import tempfile
+from typing import Any
+
+from benchmarks.builds import Build
+from benchmarks.figures import Figure, Goal, not_measured
+from benchmarks.metadata import rss_bytes
+from benchmarks.timing import cpu_ns
+from hypervisor_model.scenario.load import load_file
+from hypervisor_model.scenario.runner import Runner, boot
+
+SCENARIO = """\
+seed: 1
+host: {{release: "4.3", memory: {host}MiB, exact: false, contents: tokens}}
+guests:
+  - name: guest
+    kind: linux
+    count: {guests}
+    memory: {memory}MiB
+    kernel: 1MiB
+    workload: {{kind: zipf, file: {file}MiB, skew: 0.6, writes: 0.05, accesses: {accesses}}}
+"""
+ACCESSES_A_SECOND = 10_000_000 / 120
+LINEAR = 1.25  # of the cost of an operation with one guest
+
+
+def _boot(guests: int, accesses: int, memory_mb: int) -> Runner:
+    """Guests of so much memory, with twice as much tmem and a file five times as large for each."""
+    text = SCENARIO.format(
+        guests=guests, accesses=accesses, memory=memory_mb, file=5 * memory_mb, host=guests * 3 * memory_mb
+    )
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(text)
+        file.flush()
+        return boot(load_file(file.name))
+
+
+def measure(accesses: int, most: int, memory_mb: int) -> dict[str, Any]:
+    """Operations and accesses per CPU second with 4 guests, bytes per page, and the cost of an operation by guests."""
+    _boot(1, 2000, 4).run()
+    gc.collect()
+    before = rss_bytes()
+    runner = _boot(4, accesses // 4, memory_mb)
+    start = cpu_ns()
+    runner.run()
+    seconds = (cpu_ns() - start) / 1e9
+    gc.collect()
+    stored = runner.hypervisor.tmem.page_count
+    answer: dict[str, Any] = {
+        "operations": runner.operations,
+        "operations_per_s": runner.operations / seconds,
+        "accesses_per_s": accesses / seconds,
+        "bytes": (rss_bytes() - before) / stored,
+        "us": {},
+    }
+    guests = 1
+    while guests <= most:
+        runner = _boot(guests, accesses // 8, memory_mb)
+        start = cpu_ns()
+        runner.run()
+        answer["us"][guests] = (cpu_ns() - start) / 1e3 / runner.operations
+        guests *= 2
+    return answer
+
+
+def figures(builds: tuple[Build, ...], *, quick: bool) -> list[Figure]:
+    """All figures of every build."""
+    lines: list[Figure] = []
+    accesses, most, memory_mb = (80_000, 4, 4) if quick else (2_000_000, 32, 24)
+    for build in builds:
+        name = build.name
+        if build.why_not:
+            lines.append(not_measured(f"guests, {name}", build.why_not))
+            continue
+        share = 1 if name == "compiled" else 4
+        answer = build.measure("guests", accesses=accesses // share, most=most, memory_mb=memory_mb)
+        costs = ", ".join(f"{guests}: {us:.1f} us" for guests, us in answer["us"].items())
+        lines += [
+            Figure(
+                f"4 guests, tmem operations, {name}",
+                answer["operations_per_s"],
+                "/s",
+                goal=Goal(300_000, "/s", at_least=True),
+                note=build.note,
+            ),
+            Figure(
+                f"4 guests, page accesses, {name}",
+                answer["accesses_per_s"],
+                "/s",
+                goal=Goal(ACCESSES_A_SECOND, "/s", at_least=True),
+            ),
+            Figure(
+                f"bytes per stored page, guests included, {name}", answer["bytes"], "B", goal=Goal(300, "B")
+            ),
+            Figure(
+                f"operation with {most} guests, {name}",
+                answer["us"][str(most)],
+                "us",
+                answer["us"][str(most)] / answer["us"]["1"],
+                "with 1 guest",
+                Goal(LINEAR),
+                f"by number of guests, {name}: {costs}",
+            ),
+        ]
+    return lines

@@ -128,12 +128,11 @@ def test_a_host_that_goes_away_is_noticed() -> None:
 
 
 def test_a_stranger_at_the_socket_is_noticed() -> None:
-    with (
-        server(
-            lambda connection: connection.sendall(wire.frame(wire.HELLO | wire.ANSWER, b"SSH-2.0"))
-        ) as transport,
-        pytest.raises(Disconnected, match="protocol"),
-    ):
+    def speak(connection: socket.socket) -> None:
+        connection.recv(1 << 16)  # an end that closes with something unread would reset the connection
+        connection.sendall(wire.frame(wire.HELLO | wire.ANSWER, b"SSH-2.0"))
+
+    with server(speak) as transport, pytest.raises(Disconnected, match="protocol"):
         transport.call_many([VERSION])
 
 

@@ -53,6 +53,7 @@ _xm() {
             '':tmem-restore) command='tmem-restore' ;;
             '':tmem-migrate) command='tmem-migrate' ;;
             '':tmem-record) command='tmem-record' ;;
+            '':tmem-plot) command='tmem-plot' ;;
             '':tmem-list-parse) command='tmem-list-parse' ;;
             '':tmem-stream) command='tmem-stream' ;;
             '':tmem-explain) command='tmem-explain' ;;
@@ -81,7 +82,7 @@ _xm() {
                 --color) _xm_words 'auto always never'; return ;;
             esac
             case "$cur" in -*) _xm_words '-V --version -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
-            _xm_words 'list info tmem-list tmem-top tmem-diff tmem-metrics tmem-check tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-record tmem-list-parse tmem-stream tmem-explain tmem-uuid model doctor config completion help'
+            _xm_words 'list info tmem-list tmem-top tmem-diff tmem-metrics tmem-check tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-record tmem-plot tmem-list-parse tmem-stream tmem-explain tmem-uuid model doctor config completion help'
             ;;
         'list')
             case "$prev" in
@@ -316,6 +317,19 @@ _xm() {
             case "$cur" in -*) _xm_words '--interval --count -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
             _xm_files
             ;;
+        'tmem-plot')
+            case "$prev" in
+                --fields) :; return ;;
+                --since) :; return ;;
+                --until) :; return ;;
+                --image) _xm_files; return ;;
+                -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
+                -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
+                --color) _xm_words 'auto always never'; return ;;
+            esac
+            case "$cur" in -*) _xm_words '--fields --pools --since --until --image -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            _xm_files
+            ;;
         'tmem-list-parse')
             case "$prev" in
                 -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
@@ -381,11 +395,13 @@ _xm() {
             ;;
         'model run')
             case "$prev" in
+                --html) _xm_files; return ;;
+                --json) _xm_files; return ;;
                 -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--progress -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--html --json --progress -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
             _xm_files
             ;;
         'model start')

@@ -89,6 +89,9 @@ COMMANDS = {
     "tmem-record": Entry(
         FILES, "tmem_record_cmd", "tmem_record", "Record listings to a file, one every few seconds."
     ),
+    "tmem-plot": Entry(
+        FILES, "tmem_plot_cmd", "tmem_plot", "Draw the history of chosen fields of a recording."
+    ),
     "tmem-list-parse": Entry(
         FILES,
         "tmem_list_parse_cmd",

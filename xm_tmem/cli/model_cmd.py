@@ -9,15 +9,24 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from xm_tmem.cli.grid import FORMATS, Heading, show_facts, show_rows
-from xm_tmem.cli.model_results import kept_results, report_in, show_sweep
+from xm_tmem.cli.grid import FORMATS, show_facts
+from xm_tmem.cli.model_results import (
+    factor_in,
+    json_line,
+    kept_results,
+    report_in,
+    show_comparison,
+    show_sweep,
+    status_fact,
+    write_file,
+)
 from xm_tmem.cli.progress import bar, interrupts, wants_bar
 from xm_tmem.cli.session import Session, require_format
 from xm_tmem.cli.verb import Verb
 from xm_tmem.errors import EXIT_INTERRUPTED, BadInput, Failed, TmemError, Unreachable
-from xm_tmem.render.sections import Fact
 
 if TYPE_CHECKING:
+    from hypervisor_model.scenario.history import History
     from hypervisor_model.scenario.load import Scenario
     from hypervisor_model.scenario.runner import Runner
 
@@ -85,7 +94,7 @@ def start(
         raise BadInput("--resume goes on with the checkpoint's own scenario: give no other")
     options = ["--interval", str(interval)]
     if factor is not None:
-        options += ["--factor", str(_factor(factor))]
+        options += ["--factor", str(factor_in(factor))]
     if not resume:
         scenario = scenario or _default_scenario()
         _load(scenario)
@@ -126,7 +135,7 @@ def status(session: Session, name: str) -> None:
     from hypervisor_model.instance import log_path
 
     fields = _launching(lambda: launch.ask(name, "status"))
-    facts = [_fact(key, value) for key, value in {**fields, "log": log_path(name)}.items()]
+    facts = [status_fact(key, value) for key, value in {**fields, "log": log_path(name)}.items()]
     show_facts(session, "model-status", facts, title=f"model host {name}")
 
 
@@ -154,26 +163,43 @@ def checkpoint(session: Session, name: str) -> None:
     examples=[
         ("xm model run examples/demo.yaml", "boot it, let its guests work to the end, and list"),
         ("xm model run examples/pressure.yaml -o json", "a report for a program"),
+        ("xm model run examples/pressure.yaml --html run.html", "and a page with plots for a browser"),
     ],
 )
 @click.argument("scenario", metavar="SCENARIO", type=click.Path())
+@click.option(
+    "--html", "page_file", metavar="FILE", type=click.Path(), help="Write a page with plots and all figures."
+)
+@click.option(
+    "--json", "json_file", metavar="FILE", type=click.Path(), help="Write the report, with samples over time."
+)
 @click.option("--progress/--no-progress", default=None, help="A progress bar; left out: on a terminal.")
 @click.pass_obj
-def run(session: Session, scenario: str, progress: bool | None) -> None:
+def run(
+    session: Session, scenario: str, page_file: str | None, json_file: str | None, progress: bool | None
+) -> None:
     """Run a scenario here to its end and print the listing.
 
     Ctrl-C ends it early with what there is by then, and exit status 130. With -o json or yaml the report has the
-    host, each guest, and what each workload counted; -o raw is the hypervisor's own listing.
+    host, each guest, and what each workload counted; -o raw is the hypervisor's own listing. The page of --html
+    needs no other file and no network.
     """
     form = require_format(session, ("table", "plain", "json", "yaml", "raw"), "`xm model run`")
     from hypervisor_model.scenario.errors import ScenarioError
+    from hypervisor_model.scenario.history import History
     from hypervisor_model.scenario.runner import boot
 
     try:
         runner = boot(_load(scenario))
     except ScenarioError as error:
         raise BadInput(str(error)) from None
-    complete = _run(runner, _with_bar(session) if progress is None else progress)
+    files = [file for file in (page_file, json_file) if file is not None]
+    for file in files:
+        write_file(file, "")  # what cannot be written is better known now than after the run
+    history = History(runner) if files else None
+    complete = _run(runner, history, _with_bar(session) if progress is None else progress)
+    if history is not None:
+        _write_reports(runner, history, complete, page_file, json_file)
     if not complete:
         session.report(
             "interrupted: the report is of what was done by then", "KeyboardInterrupt", EXIT_INTERRUPTED
@@ -276,7 +302,7 @@ def sweep(
 def compare(session: Session, first: str, second: str, everything: bool) -> None:
     """Compare two runs, figure by figure.
 
-    A and B are reports, as `xm model run SCENARIO -o json` prints them.
+    A and B are reports, as `xm model run SCENARIO` prints them with -o json or writes them with --json.
     """
     from hypervisor_model.scenario.compare import differences
 
@@ -284,17 +310,12 @@ def compare(session: Session, first: str, second: str, everything: bool) -> None
         found = differences(report_in(first), report_in(second))
     except ValueError as error:
         raise BadInput(str(error)) from None
-    headings = [
-        Heading("where", "text"),
-        Heading("figure", "text"),
-        Heading("first", "count"),
-        Heading("second", "count"),
-    ]
-    rows = [[*each, each.change] for each in found if everything or each.first != each.second]
-    show_rows(session, "comparison", [*headings, Heading("change", "ratio")], rows)
+    show_comparison(
+        session, [[*each, each.change] for each in found if everything or each.first != each.second]
+    )
 
 
-def _run(runner: Runner, with_bar: bool) -> bool:
+def _run(runner: Runner, history: History | None, with_bar: bool) -> bool:
     """Run to the end, or to the first Ctrl-C, between two operations; was it the end?"""
     total = runner.operations_total
     # Where operations are not known beforehand, a duration may be what ends the run.
@@ -309,7 +330,20 @@ def _run(runner: Runner, with_bar: bool) -> bool:
             show(runner.time_us if by_time else runner.operations, f"{rate:,.0f}/s")
             return not interrupted()
 
-        return runner.run(step)
+        return runner.run(step) if history is None else history.run(runner, step)
+
+
+def _write_reports(
+    runner: Runner, history: History, complete: bool, page_file: str | None, json_file: str | None
+) -> None:
+    from hypervisor_model.scenario.page import page
+    from hypervisor_model.scenario.report import report
+
+    found, samples = report(runner, complete=complete), history.record()
+    if page_file is not None:
+        write_file(page_file, page(found, samples))
+    if json_file is not None:
+        write_file(json_file, json_line({**found, "history": samples}))
 
 
 def _show_listing(session: Session, runner: Runner, scenario: str) -> None:
@@ -334,29 +368,8 @@ def _show_listing(session: Session, runner: Runner, scenario: str) -> None:
     session.write_blocks(short_view(report, selection(units=units)), units=units)
 
 
-def _fact(name: str, text: str) -> Fact:
-    """A field of a host's status: numbers as such."""
-    if name.endswith("_s"):
-        return Fact(name, "seconds", "", float(text))
-    if name == "factor" and text != "max":
-        return Fact(name, "count", "", float(text))
-    return Fact(name, "count", "", int(text)) if text.isdecimal() else Fact(name, "text", "", text)
-
-
 def _with_bar(session: Session) -> bool:
     return wants_bar() and not session.quiet
-
-
-def _factor(text: str) -> float:
-    if text == "max":
-        return float("inf")
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = 0.0
-    if not 1e-6 <= factor <= 1e6:
-        raise BadInput(f"--factor {text}: give modelled seconds per second, 0.000001 to 1000000, or max")
-    return factor
 
 
 def _default_scenario() -> str:

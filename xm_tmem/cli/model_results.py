@@ -11,6 +11,7 @@ from typing import Any
 from xm_tmem.cli.grid import Heading, serialise, show_rows
 from xm_tmem.cli.session import Session
 from xm_tmem.errors import BadInput, Failed
+from xm_tmem.render.sections import Fact
 
 MAX_REPORT_BYTES = 64 << 20
 
@@ -29,6 +30,21 @@ def report_in(path: str) -> Result:
     if not isinstance(found, dict):
         raise BadInput(f"{path}: no report of a run")
     return found
+
+
+def json_line(document: Result) -> str:
+    """The document for a file: it may hold thousands of samples, which are not for reading line by line."""
+    return json.dumps(document, separators=(",", ":")) + "\n"
+
+
+def write_file(path: str, text: str) -> None:
+    """Make the file, or replace what is in it. Raises Failed."""
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = error.strerror if isinstance(error, OSError) else "no name for a file"
+        raise Failed(f"{path}: cannot be written: {reason}") from None
 
 
 @contextmanager
@@ -89,3 +105,37 @@ def _row(result: Result, varied: Sequence[str], guests: Sequence[str]) -> list[A
         host["evicted"],
         *(ratios.get(name) for name in guests),
     ]
+
+
+def show_comparison(session: Session, rows: Sequence[Sequence[Any]]) -> None:
+    """A row for each figure of two runs: where, which, the two values, and the relative change."""
+    headings = [
+        Heading("where", "text"),
+        Heading("figure", "text"),
+        Heading("first", "count"),
+        Heading("second", "count"),
+        Heading("change", "ratio"),
+    ]
+    show_rows(session, "comparison", headings, rows)
+
+
+def status_fact(name: str, text: str) -> Fact:
+    """A field of a host's status: numbers as such."""
+    if name.endswith("_s"):
+        return Fact(name, "seconds", "", float(text))
+    if name == "factor" and text != "max":
+        return Fact(name, "count", "", float(text))
+    return Fact(name, "count", "", int(text)) if text.isdecimal() else Fact(name, "text", "", text)
+
+
+def factor_in(text: str) -> float:
+    """Modelled seconds per second as the user wrote them. Raises BadInput."""
+    if text == "max":
+        return float("inf")
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = 0.0
+    if not 1e-6 <= factor <= 1e6:
+        raise BadInput(f"--factor {text}: give modelled seconds per second, 0.000001 to 1000000, or max")
+    return factor

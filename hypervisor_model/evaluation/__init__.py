@@ -7,7 +7,8 @@
 'PASS'
 """
 
+from hypervisor_model.evaluation import render
 from hypervisor_model.evaluation.result import Result, Verdict
 from hypervisor_model.evaluation.suite import SUITES, Scenario, run, scenarios
 
-__all__ = ["SUITES", "Result", "Scenario", "Verdict", "run", "scenarios"]
+__all__ = ["SUITES", "Result", "Scenario", "Verdict", "render", "run", "scenarios"]

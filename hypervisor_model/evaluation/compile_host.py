@@ -35,7 +35,7 @@ KERNEL_MB: Final = 24  # of a guest: what is neither file nor anonymous memory
 SYSTEM_MB: Final = 40  # Committed_AS of everything but the compiler
 SLICE_NS: Final = 20_000_000
 
-# Working set of one build: calibrated on rows 8 and 24 of the cleancache table (docs/evaluation.md, R5).
+# Working set of one build. Free parameters: how often the compiler's pages are used, and how large objects are.
 SHAPE: Final = CompileShape(
     sources=2_000 // SOURCES_EACH,
     source_pages=24 * SOURCES_EACH,  # the source, its private headers, its directory
@@ -43,11 +43,11 @@ SHAPE: Final = CompileShape(
     header_pages=SCALE,
     headers_each=16,
     tool_pages=6_000,
-    tool_touches=2_300,
+    tool_touches=1_900,
     heap_pages=5_000,
     heap_reuse=0.5,
     heap_steps=12,
-    object_pages=60 * SOURCES_EACH,  # with debugging information; linking reads them all
+    object_pages=70 * SOURCES_EACH,  # with debugging information; linking reads them all
     cpu_ms=2 * 1_500 * SOURCES_EACH,  # sixteen virtual CPUs share eight hardware threads
 ).shrunk(SCALE)
 

@@ -39,8 +39,8 @@ class Machine:
 
     shape: CompileShape
     ram_mb: int = 1024
-    seek_ms: int = 14
-    swap_seek_ms: int = 14
+    seek_ms: int = 20
+    swap_seek_ms: int = 20
     persistent_percent: int = 0  # frontswap
     ephemeral_percent: int = 0  # cleancache
     remote_mb: int = 0
@@ -114,10 +114,11 @@ def _shape(**changes: float) -> CompileShape:
     return whole.shrunk(SCALE)
 
 
-# Calibrated on N = 4, 12 and 20 of the zcache table: no swap at 12, and the gain at 20.
+# Calibrated on N = 4, 12 and 20 of the zcache table: no swap at 12, a gain at 20.  Settings that fit these rows as well
+# differ by up to 10 points beyond them: a build near its knee is a chaotic thing.
 ZCACHE: Final = Machine(
-    shape=_shape(heap_pages=14_500, heap_spread=0.15, young_share=0.8, cpu_ms=1_650),
-    persistent_percent=10,
+    shape=_shape(heap_pages=13_500, heap_spread=0.05, young_share=0.8, cpu_ms=1_650),
+    persistent_percent=12,
     ephemeral_percent=5,
 )
 # Calibrated on 8 and 24 threads of the cleancache table: a laptop's disk, file pages read one by one.
@@ -138,7 +139,7 @@ CLEANCACHE: Final = Machine(
     ephemeral_percent=3,
 )
 # Calibrated on N = 8 and 16 of the frontswap tables.
-FRONTSWAP: Final = replace(ZCACHE, ephemeral_percent=0, persistent_percent=20)
+FRONTSWAP: Final = replace(ZCACHE, ephemeral_percent=0)
 
 
 def without(machine: Machine) -> Machine:
@@ -199,12 +200,9 @@ def _judge_zcache(gains: dict[int, tuple[float, float]], table: tuple[tuple[str,
         + ", ".join(f"{jobs}: {gain:+.0f} %" for jobs, gain in local.items()),
         verdict,
         table,
-        "Off: "
-        + "; ".join(wrong)
-        + ". Beyond the peak the pool is full of pages that are not asked for again, and the "
-        "frames it holds are missing elsewhere."
-        if wrong
-        else "",
+        ("Off: " + "; ".join(wrong) + ". " if wrong else "")
+        + "Beyond the peak the pool is full of pages that are not asked for again; its frames are missing elsewhere. "
+        "Settings that fit the calibrated rows (4, 12, 20) as well differ by up to 10 points in the others.",
     )
 
 
@@ -251,7 +249,8 @@ def r5() -> Result:
         + f"; pages at 36: {ratio:.2f} of published",
         verdict,
         tuple(table),
-        "Each page served saves less time here than there: reads that overlap with computing are free.",
+        "Measured over a grid of 40 working sets: with gains near the published ones the guest is served 1.5 to 2 times "
+        "the pages, so a page served saves less here; the gain at 24 threads, at the knee, scatters by 10 points.",
     )
 
 

@@ -28,8 +28,8 @@ DELAY_S: Final = (0, 20, 40)
 STEPS: Final = (1, 2, 4, 8)
 
 
-def total_seconds(policy: str, step_percent: int = 2) -> float:
-    """The three guests' running times, added up."""
+def run_policy(policy: str, step_percent: int = 2) -> list[float]:
+    """The three guests' running times."""
     capacity = CAPACITY_MB * MB
     hypervisor = Hypervisor(frames=capacity * 5 // 4 + 512, exact=False, contents="tokens")
     handles, guests = [], []
@@ -57,35 +57,28 @@ def total_seconds(policy: str, step_percent: int = 2) -> float:
         handles.append(handle)
         guests.append(Guest(memory, [work]))
     manager = Manager(policy, handles, capacity, step_percent=step_percent)
-    guests[0].add_timer(SECOND_NS, manager.run)
-    guests[1].add_timer(SECOND_NS, _IfDone(guests[0], manager).run)
-    guests[2].add_timer(SECOND_NS, _IfDone(guests[1], manager).run)
-    run_together(guests, until_ns=1 << 62, slice_ns=SECOND_NS // 50)
-    return sum(guest.threads[0].finished_ns for guest in guests) / 1e9 - sum(DELAY_S)
-
-
-class _IfDone:
-    """Keeps the manager going when the guest whose clock drove it has finished."""
-
-    def __init__(self, before: Guest, manager: Manager) -> None:
-        self._before, self._manager = before, manager
-
-    def run(self, now_ns: int) -> None:
-        if self._before.finished:
-            self._manager.run(now_ns)
+    until_ns = 0
+    while not all(guest.finished for guest in guests):
+        until_ns += SECOND_NS
+        run_together(guests, until_ns=until_ns, slice_ns=SECOND_NS // 50)
+        manager.run()
+    return [
+        guest.threads[0].finished_ns / 1e9 - delay_s for guest, delay_s in zip(guests, DELAY_S, strict=True)
+    ]
 
 
 def r8() -> Result:
     """Three guests with staggered demand on one pool."""
-    table: list[tuple[str, ...]] = [("policy", "seconds in all", "faster than greedy")]
-    greedy = total_seconds("greedy")
+    table: list[tuple[str, ...]] = [("policy", "guest 1", "guest 2", "guest 3", "seconds in all", "faster")]
+    greedy = sum(run_policy("greedy"))
     smart: dict[int, float] = {}
     for policy in POLICIES:
         for step in STEPS if policy == "smart" else (2,):
-            seconds = greedy if policy == "greedy" else total_seconds(policy, step)
+            each = run_policy(policy, step)
+            seconds = sum(each)
             gain = 100 * (greedy / seconds - 1)
             name = f"smart P = {step} %" if policy == "smart" else policy
-            table.append((name, f"{seconds:.0f}", f"{gain:+.1f} %"))
+            table.append((name, *(f"{one:.0f}" for one in each), f"{seconds:.0f}", f"{gain:+.1f} %"))
             if policy == "smart":
                 smart[step] = gain
     best = max(smart.values())
@@ -99,5 +92,6 @@ def r8() -> Result:
         f"smart at best {best:+.1f} % over greedy, {smart[2]:+.1f} % at P = 2 %",
         verdict,
         tuple(table),
-        "The policies are our reading of the literature, not a reproduction.",
+        "The policies are our reading of the literature, not a reproduction. The guests' own times tell why greedy "
+        "wins here: it lets the two early ones finish before the third needs memory; a cap makes all of them swap at once.",
     )

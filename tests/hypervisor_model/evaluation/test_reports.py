@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reports, traffic and the machinery of the larger scenarios, in small."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from hypervisor_model.evaluation import Result, density, kernel_compile, render, run, scenarios
+from hypervisor_model.evaluation.recorded import g1, recording_path
+from hypervisor_model.evaluation.traffic import Metered
+from tests.hypervisor_model.guests.standin import StandIn
+
+RESULT = Result("R9", "title", "a host", "10 | 20", "15", "PASS", (("n", "x"), ("1", "2|3")), "because")
+
+
+def test_every_reference_scenario_is_in_the_suite() -> None:
+    names = {name for case in scenarios() if case.suite == "reference" for name in case.name.split()}
+    assert names == {f"R{number}" for number in range(1, 11)}
+
+
+def test_text_has_all_there_is_to_say() -> None:
+    text = render.text([RESULT])
+    for part in ("R9", "title", "PASS", "15", "10 | 20", "a host", "because", "1 scenarios: 1 PASS"):
+        assert part in text
+
+
+def test_markdown_escapes_what_would_break_a_table() -> None:
+    text = render.markdown([RESULT])
+    assert "| R9 | title | 10 \\| 20 | 15 | **PASS** |" in text
+    assert "| 1 | 2\\|3 |" in text
+    assert "## Exact" not in text
+
+
+def test_records_are_json() -> None:
+    [record] = json.loads(json.dumps(render.records([RESULT])))
+    assert record["table"] == [["n", "x"], ["1", "2|3"]]
+
+
+def test_traffic_is_counted_in_shares_and_distances() -> None:
+    handle = Metered(StandIn(5_000))
+    swap, cache = handle.new_pool(persistent=True), handle.new_pool()
+    for index in range(2_000):
+        handle.put(cache, 1, index, b"even" if index % 2 else b"odd")
+    handle.put(swap, 0, 0, b"swap")
+    assert handle.get(cache, 1, 0)[0] == handle.get(cache, 1, 1_999)[0] == 1
+    assert handle.get(cache, 1, 0)[0] == 0
+    handle.get(swap, 0, 0)
+    handle.flush_page(cache, 1, 5)
+    shares = handle.traffic.shares()
+    assert shares["hits"] == pytest.approx(100 * 2 / 3)
+    assert (shares["<1k"], shares["1k-4k"], shares["4k-16k"]) == (50, 50, 0)
+    assert shares["distinct"] == pytest.approx(100 * 3 / 2_001)
+    assert shares["puts"] + shares["gets"] + shares["flushes"] == pytest.approx(100)
+
+
+def test_without_recordings_the_comparison_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XM_TMEM_CONFORMANCE", "/nonexistent")
+    assert recording_path("grep-4.12") is None
+    assert g1().verdict == "NO-REF"
+
+
+def test_r10_is_within_its_tolerance() -> None:
+    [result] = run("R10")
+    assert result.verdict == "PASS", result.measured
+
+
+def test_a_host_with_room_lets_guests_work_undisturbed_and_a_crowded_one_does_not() -> None:
+    slower, failed, swapped = density.density(4, overcommit=True)
+    assert slower < 0.001
+    assert failed == swapped == 0
+    slower, _, swapped = density.density(14, overcommit=True)
+    assert slower > 0.05
+    assert swapped > 0
+
+
+def test_zcache_gains_where_memory_is_just_too_small_and_nothing_where_it_is_enough() -> None:
+    shape = replace(kernel_compile.ZCACHE.shape, sources=48)
+    machine = replace(kernel_compile.ZCACHE, shape=shape)
+    for jobs, gains in ((4, False), (24, True)):
+        before = kernel_compile.build(kernel_compile.without(machine), jobs)
+        after = kernel_compile.build(machine, jobs)
+        assert (after.seconds < before.seconds) == gains
+        assert (after.io < before.io) == gains

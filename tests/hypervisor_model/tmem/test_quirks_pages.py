@@ -59,7 +59,7 @@ def test_a_put_without_memory_for_its_content_reports_success(quirks: str) -> No
 
 @both_releases
 def test_a_frozen_client_is_refused_new_pages(release: str) -> None:
-    """QUIRK do_tmem_put: 4.12 counts that in `px` for objects that are there already, and not for new ones."""
+    """QUIRK do_tmem_put: of new pages for a frozen client 4.12 counts in `px` only those of objects that are there."""
     machine = Machine(release)
     guest = machine.guest()
     pool_id = guest.new_pool()

@@ -5,7 +5,7 @@
     xen+ssh://[user@]host[:port]/      a remote dom0
     model:[NAME]                       the running model host NAME
     scenario:FILE                      boot the scenario in this process, run it, answer from its final state
-    replay:FILE                        a saved listing
+    replay:FILE[@MOMENT]               a saved listing, or the capture of a moment (the last) of a recording
 
 Without a URI: this host's Xen if it is one, else the default model host if it runs.
 """

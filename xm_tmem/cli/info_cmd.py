@@ -12,6 +12,7 @@ from xm_tmem.cli.grid import Heading, show_facts, show_rows
 from xm_tmem.cli.session import Session
 from xm_tmem.cli.verb import Verb
 from xm_tmem.render.sections import Fact
+from xm_tmem.render.structured import timestamp_text
 
 
 @click.command(
@@ -53,6 +54,8 @@ def host_facts(backend: Backend) -> list[Fact]:
         Fact("can", "text", "what it can be asked", _words([c for c in Capability if c in can])),
         Fact("cannot", "text", "what it cannot", _words([c for c in Capability if c not in can])),
     ]
+    if host.recorded_at is not None:
+        facts.append(Fact("recorded_at", "text", "", timestamp_text(host.recorded_at)))
     known = {fact.name for fact in facts}
     facts += [Fact(key, "text", "", value) for key, value in host.details.items() if key not in known]
     if host.tmem is not TmemState.ON:

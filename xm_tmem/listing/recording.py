@@ -13,6 +13,7 @@ the next writer cuts it off. Damage anywhere else is no torn tail, and is never 
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -244,6 +245,8 @@ class Recorder:
             raise
 
     def _prepare(self) -> None:
+        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            raise BadInput(f"{self.path} is no regular file")
         start = self._file.read(len(MAGIC))
         self.last: Capture | None = None
         self.cut_bytes = 0

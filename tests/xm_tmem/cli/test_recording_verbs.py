@@ -41,6 +41,7 @@ def test_every_command_that_reads_reads_a_recording(xm: Xm, host: Host, file: st
         assert ran.out == shown, words
     facts = xm("-c", f"replay:{file}", "info", "-o", "json").json
     assert (facts["release"], facts["xen_version"][:3], facts["options"]) == ("4.3", "4.3", "tmem=1")
+    assert facts["recorded_at"].endswith("Z")
 
 
 READING = (

@@ -29,7 +29,7 @@ class Goal:
         return value >= self.limit if self.at_least else value <= self.limit
 
     def __str__(self) -> str:
-        return f"{'>=' if self.at_least else '<='} {self.limit:,.12g} {self.unit}"
+        return f"{'>=' if self.at_least else '<='} {self.limit:,.10g} {self.unit}"
 
 
 @dataclass(frozen=True)

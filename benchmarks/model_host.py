@@ -45,7 +45,7 @@ def figures(builds: tuple[Build, ...], *, quick: bool) -> list[Figure]:
         request = wire.calls_request([question])
         clients[0].sendall(request)
         answer = wire.expect(wire.read_frame(clients[0].recv), wire.HYPERCALLS)
-        assert wire.decode_results(answer, [question])[0] > 0
+        assert wire.decode_results(answer, [question])[0] >= 0
         busy_us = 0.0
         answered: list[float] = []
         echoed: list[float] = []

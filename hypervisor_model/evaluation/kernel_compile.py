@@ -249,8 +249,8 @@ def r5() -> Result:
         + f"; pages at 36: {ratio:.2f} of published",
         verdict,
         tuple(table),
-        "Measured over a grid of 40 working sets: with gains near the published ones the guest is served 1.5 to 2 times "
-        "the pages, so a page served saves less here; the gain at 24 threads, at the knee, scatters by 10 points.",
+        "Measured over a grid of 40 working sets: with gains near the published ones the guest is served 1.5 to 2 "
+        "times the pages, so a page served saves less here; the gain at 24 threads, at the knee, scatters by 10 points.",
     )
 
 

@@ -93,5 +93,6 @@ def r8() -> Result:
         verdict,
         tuple(table),
         "The policies are our reading of the literature, not a reproduction. The guests' own times tell why greedy "
-        "wins here: it lets the two early ones finish before the third needs memory; a cap makes all of them swap at once.",
+        "wins here: it lets the two early ones finish before the third needs memory; a cap makes all of them swap at "
+        "once.",
     )

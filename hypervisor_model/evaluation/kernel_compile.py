@@ -250,7 +250,7 @@ def r5() -> Result:
         verdict,
         tuple(table),
         "Measured over a grid of 40 working sets: with gains near the published ones the guest is served 1.5 to 2 "
-        "times the pages, so a page served saves less here; the gain at 24 threads, at the knee, scatters by 10 points.",
+        "times the pages, so each saves less here; the gain at 24 threads, at the knee, scatters by 10 points.",
     )
 
 

@@ -27,7 +27,12 @@ TOOLSTACK = {
 # Of the backends, those above see the interface, the registry and the diagnosis, and no more.
 SEEN_OF_BACKENDS = {"xm_tmem.backends.interface", "xm_tmem.backends.registry", "xm_tmem.backends.diagnosis"}
 # The only ones to import the model beyond what is public.
-DOORS = {"xm_tmem.backends.transport.inprocess", "xm_tmem.backends.registry", "xm_tmem.cli.model_cmd"}
+DOORS = {
+    "xm_tmem.backends.transport.inprocess",
+    "xm_tmem.backends.registry",
+    "xm_tmem.cli.evaluate_cmd",
+    "xm_tmem.cli.model_cmd",
+}
 # What is let pass, and why.
 EXCEPTIONS = {
     (
@@ -36,7 +41,7 @@ EXCEPTIONS = {
     ): "types alone: what a scenario hands over",
 }
 # The model's rooms, the highest first: each may use those after it.
-MODEL = ("server", "scenario", "guests", "hypervisor", "tmem", "host", "lib", "public")
+MODEL = ("server", "evaluation", "scenario", "guests", "hypervisor", "tmem", "host", "lib", "public")
 
 
 def modules() -> list[str]:

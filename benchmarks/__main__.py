@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""`python -m benchmarks [NAME...] [--quick] [--json FILE]`: measure, print one table, store the run."""
+"""`python -m benchmarks [NAME...] [--quick] [--json FILE] [--document FILE]`: measure, print a table, store the run."""
 
 from __future__ import annotations
 
@@ -39,6 +39,9 @@ SUBJECTS: Mapping[str, Subject] = {
 }
 
 
+MARK = "<!-- measured -->"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Measure, and judge by the goals."
@@ -52,6 +55,9 @@ def main() -> int:
     )
     parser.add_argument(
         "--compiled", type=Path, metavar="DIR", default=builds.COMPILED, help="where the compiled build lies"
+    )
+    parser.add_argument(
+        "--document", type=Path, metavar="FILE", help=f"put the table into this file, behind its line {MARK}"
     )
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in SUBJECTS]

@@ -88,8 +88,33 @@ def shown(value: float) -> str:
 
 def table(figures: Sequence[Figure], last: Mapping[str, Mapping[str, Any]]) -> str:
     """Fixed-width text: headings, a line per figure, and the notes beneath, numbered."""
+    rows, notes = _rows(figures, last)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column in (1, 2) else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join([*lines, "", *notes]).rstrip()
+
+
+def markdown(figures: Sequence[Figure]) -> str:
+    """The same for a document, without the last run."""
+    rows, notes = _rows(figures, {})
+    lines = [f"| {' | '.join(cell.strip() for cell in row[:-1])} |" for row in rows]
+    lines.insert(1, "|---|--:|--:|---|---|---|")
+    return "\n".join([*lines, "", *(f"{note}  " for note in notes)]).rstrip()
+
+
+def _rows(
+    figures: Sequence[Figure], last: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """The cells, the headings first, and the notes that they refer to."""
     notes: list[str] = []
-    rows = [HEADINGS]
+    rows: list[tuple[str, ...]] = [HEADINGS]
     for figure in figures:
         mark = ""
         if figure.note:
@@ -107,13 +132,4 @@ def table(figures: Sequence[Figure], last: Mapping[str, Mapping[str, Any]]) -> s
                 change(figure, last.get(figure.name)),
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column in (1, 2) else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join([*lines, "", *(f"[{number}] {note}" for number, note in enumerate(notes, 1))]).rstrip()
+    return rows, [f"[{number}] {note}" for number, note in enumerate(notes, 1)]

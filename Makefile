@@ -43,7 +43,7 @@ test-long: .venv/stamp-dev ## the tests that take minutes
 	$(BIN)/python -m pytest -q -m long
 
 test-xen: .venv/stamp-dev ## boot a Xen under QEMU and test inside its dom0; XEN=path/to/hypervisor picks one
-	XEN="$(XEN)" $(BIN)/python -m pytest -q -m xen tests/system
+	XEN="$(XEN)" $(BIN)/python -m pytest -q -s -m xen tests/system
 
 mutants: .venv/stamp-dev ## seed faults and see whether the tests notice
 	$(BIN)/python -m tests.mutants

@@ -71,6 +71,11 @@ def _time(text: str, default: str) -> Schema:
     }
 
 
+def _file(text: str) -> Schema:
+    """A path, relative to the scenario file."""
+    return {"description": text, "type": "string", "minLength": 1, "maxLength": 4096, "x-file": True}
+
+
 def _flag(text: str, default: bool) -> Schema:
     return {"description": text, "type": "boolean", "default": default}
 
@@ -164,7 +169,7 @@ WORKLOADS: Final[Mapping[str, tuple[str, Schema]]] = {
     "trace": (
         "The accesses of a trace file.",
         {
-            "file": {"description": "Where it is.", "type": "string", "minLength": 1, "maxLength": 4096},
+            "file": _file("Where it is."),
             "format": {"description": "What it is.", "enum": list(FORMATS), "default": "csv"},
             "limit": _endless("At most so many of its lines; null: all.", None),
         },
@@ -219,7 +224,7 @@ LINUX: Final[Mapping[str, Any]] = {
 }
 
 RECORDED: Final[Mapping[str, Any]] = {
-    "file": {"description": "A tmem-ops/1 recording.", "type": "string", "minLength": 1, "maxLength": 4096},
+    "file": _file("A tmem-ops/1 recording."),
     "speed": {
         "description": "How many times faster than recorded.",
         "type": "number",

@@ -13,6 +13,7 @@ PROGRAMS = {  # program -> the Debian package that has it
     "fish": "fish",
     "tmux": "tmux",
     "groff": "groff-base",
+    "chromium": "chromium",
     "promtool": "prometheus",
     "sshd": "openssh-server",
     "virsh": "libvirt-clients",

@@ -39,8 +39,9 @@ ul { list-style: none; display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; margin
 li { overflow-wrap: anywhere; }
 .swatch { display: inline-block; width: 28px; margin-right: .4rem; vertical-align: middle; }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .15rem .7rem .15rem 0; text-align: left; vertical-align: bottom; border-bottom: 1px solid #8884; }
-.number { text-align: right; white-space: nowrap; } .notice { border-left: 4px solid #e07b39; padding-left: .6rem; }
+th, td { padding: .15rem .9rem .15rem 0; text-align: left; vertical-align: bottom; border-bottom: 1px solid #8884; }
+td { white-space: nowrap; } .number, th + th { text-align: right; }
+.notice { border-left: 4px solid #e07b39; padding-left: .6rem; }
 </style>
 """
 EXPLANATION: Final = {
@@ -87,8 +88,14 @@ def _plots(history: Mapping[str, Any]) -> list[str]:
     free = Line("free on the host", _mib(history["host"]["free_pages"]), len(guests), dashed=True)
     plots = [
         plot("Memory", "MiB", times_s, [*lines("owned_pages"), free]),
-        plot("Ephemeral pages", "MiB in tmem", times_s, lines("ephemeral_pages")),
-        plot("Persistent pages", "MiB in tmem", times_s, lines("persistent_pages")),
+        *(
+            plot(title, "MiB in tmem", times_s, lines(figure))
+            for title, figure in (
+                ("Ephemeral pages", "ephemeral_pages"),
+                ("Persistent pages", "persistent_pages"),
+            )
+            if any(any(guest[figure]) for guest in guests)
+        ),
         plot("Hit rate", "% of gets", *_hit_rates(times_s, guests)),
     ]
     disks = [(at, guest) for at, guest in enumerate(guests) if "disk_pages" in guest]
@@ -140,11 +147,12 @@ def _guests_table(guests: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _driver_tables(guests: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each kind of guest a table of what its driver counted, a column for each figure."""
+    """For each kind of guest a table of what its driver counted: figures downwards, guests across."""
     tables = []
     for kind in dict.fromkeys(guest["kind"] for guest in guests):
         alike = [guest for guest in guests if guest["kind"] == kind]
-        figures = list(alike[0]["driver"])
-        rows = [[guest["name"], *(guest["driver"].get(figure) for figure in figures)] for guest in alike]
-        tables.append(table(f"Counted by guests of kind {kind}", ["name", *figures], rows))
+        rows = [[figure, *(guest["driver"].get(figure) for guest in alike)] for figure in alike[0]["driver"]]
+        tables.append(
+            table(f"Counted by guests of kind {kind}", ["", *(guest["name"] for guest in alike)], rows)
+        )
     return tables

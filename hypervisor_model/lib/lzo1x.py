@@ -16,12 +16,18 @@ Both compressors write the same language and differ only in how they look for a 
     00010001 0 0        the end
 
 S counts 0 to 3 literals that follow the code at once. Distances are written less one.
+
+One source for two builds. Compiled by mypyc, an expression of `i64` costs next to nothing and an object much, so the
+hash of a position is worked out when it is reached. Interpreted, each step is dear, so tables of all positions are
+made at once, by long integers and struct.
 """
 
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Any, Final
+
+from mypy_extensions import i64
 
 MAX_INPUT_BYTES: Final = 0x4000
 
@@ -38,32 +44,37 @@ _TAIL_412: Final = 20
 _LEAST_412: Final = 32  # shorter input is one run of literals
 _SLOTS_43: Final = 1 << 14
 _SLOTS_412: Final = 1 << 13
+_NOWHERE: Final = MAX_INPUT_BYTES  # an empty slot: beyond every position, so never behind one
 _STRIDE: Final = 32  # bytes compared at once
+
+# Every position as an object: compiled, to put one of these into a dictionary is cheaper than to make a new one.
+_POSITIONS: Final[tuple[Any, ...]] = tuple(range(MAX_INPUT_BYTES))
 
 
 def compress_43(page: bytes) -> bytes:
     """Compress `page` as Xen 4.3 does. Raises ValueError if it is longer than MAX_INPUT_BYTES."""
-    size = len(page)
+    size: i64 = len(page)
     _check_input(size)
-    out = bytearray()
-    done = 0  # bytes of the page that `out` stands for
-    end = size - _TAIL_43
+    out: list[int] = []
+    done: i64 = 0  # bytes of the page that `out` stands for
+    end: i64 = size - _TAIL_43
     if end > 4:
-        slots = _slots_43(page)
-        dictionary = [-1] * _SLOTS_43
-        here = 4
+        compiled = _compiled()
+        slots: list[i64] = [] if compiled else _slots_43(page)
+        dictionary: list[Any] = [_NOWHERE] * _SLOTS_43
+        here: i64 = 4
         while here < end:
-            slot = slots[here]
-            match = dictionary[slot]
-            if match >= 0 and here - match > _NEAR and page[match + 3] != page[here + 3]:
+            slot: i64 = _slot_43(page, here) if compiled else slots[here]
+            match: i64 = dictionary[slot]
+            if match < here and here - match > _NEAR and page[match + 3] != page[here + 3]:
                 # A far match must be worth four bytes; failing that there is one other slot to try.
                 slot = slot & 0x7FF ^ 0x201F
                 match = dictionary[slot]
-                if match >= 0 and here - match > _NEAR and page[match + 3] != page[here + 3]:
-                    match = -1
-            dictionary[slot] = here
+                if match < here and here - match > _NEAR and page[match + 3] != page[here + 3]:
+                    match = _NOWHERE
+            dictionary[slot] = _POSITIONS[here] if compiled else here
             if (
-                match < 0
+                match > here
                 or page[match] != page[here]
                 or page[match + 1] != page[here + 1]
                 or page[match + 2] != page[here + 2]
@@ -80,26 +91,27 @@ def compress_43(page: bytes) -> bytes:
 
 def compress_412(page: bytes) -> bytes:
     """Compress `page` as Xen 4.12 does. Raises ValueError if it is longer than MAX_INPUT_BYTES."""
-    size = len(page)
+    size: i64 = len(page)
     _check_input(size)
-    out = bytearray()
-    done = 0
-    end = size - _TAIL_412
+    out: list[int] = []
+    done: i64 = 0
+    end: i64 = size - _TAIL_412
     if size >= _LEAST_412:
-        words = _words(page)
+        compiled = _compiled()
+        words: list[i64] = [] if compiled else _words(page)
         # The C keeps 16-bit offsets in a zeroed dictionary: an empty slot and position 0 are the same thing.
-        dictionary = [0] * _SLOTS_412
-        here = 5
+        dictionary: list[Any] = [0] * _SLOTS_412
+        here: i64 = 5
         while here < end:
-            word = words[here]
-            slot = word * 0x1824429D >> 19 & 0x1FFF
-            match = dictionary[slot]
-            dictionary[slot] = here
-            if word != words[match]:
+            word: i64 = _word(page, here) if compiled else words[here]
+            slot: i64 = word * 0x1824429D >> 19 & 0x1FFF
+            match: i64 = dictionary[slot]
+            dictionary[slot] = _POSITIONS[here] if compiled else here
+            if word != (_word(page, match) if compiled else words[match]):
                 here += 1 + (here - done >> 5)  # hurry on where nothing matches
                 continue
             # The C looks for the end after each eight bytes only, so a match may go up to seven bytes beyond it.
-            limit = here + 12
+            limit: i64 = here + 12
             if limit < end:
                 limit += end - limit + 7 & ~7
             length = _match_length(page, match, here, 4, limit)
@@ -118,13 +130,24 @@ def decompress(data: bytes, out_bytes: int = 4096) -> bytes:
         raise ValueError("LZO1X data ends too soon") from None
 
 
-def _check_input(size: int) -> None:
+def _compiled() -> bool:
+    """Is this module compiled? Not a constant: while it is imported, mypyc need not have set `__file__` yet."""
+    return not __file__.endswith(".py")
+
+
+def _check_input(size: i64) -> None:
     if size > MAX_INPUT_BYTES:
         raise ValueError(f"{size} bytes are more than the {MAX_INPUT_BYTES} that can be compressed at once")
 
 
-def _slots_43(page: bytes) -> list[int]:
-    """The dictionary slot of the four bytes at each position.
+def _slot_43(page: bytes, here: i64) -> i64:
+    """The dictionary slot of the four bytes at `here`."""
+    mixed = i64(page[here]) ^ i64(page[here + 1]) << 5 ^ i64(page[here + 2]) << 10 ^ i64(page[here + 3]) << 16
+    return mixed * 0x21 >> 5 & _SLOTS_43 - 1
+
+
+def _slots_43(page: bytes) -> list[i64]:
+    """`_slot_43` of each position.
 
     One lane of 32 bits for each byte of the page, all lanes worked on at once as one long integer: eight times as
     fast as a loop over the positions.
@@ -139,36 +162,55 @@ def _slots_43(page: bytes) -> list[int]:
     return list(struct.unpack(f"<{size}I", slots.to_bytes(4 * size, "little")))
 
 
-def _words(page: bytes) -> list[int]:
-    """The 32-bit little-endian word at each position."""
-    words = [0] * (len(page) - 3)
+def _word(page: bytes, here: i64) -> i64:
+    """The 32-bit little-endian word at `here`."""
+    return i64(page[here]) | i64(page[here + 1]) << 8 | i64(page[here + 2]) << 16 | i64(page[here + 3]) << 24
+
+
+def _words(page: bytes) -> list[i64]:
+    """`_word` of each position."""
+    words: list[i64] = [0] * (len(page) - 3)
     for phase in range(4):
         count = (len(page) - phase) // 4
         words[phase::4] = struct.unpack_from(f"<{count}I", page, phase)
     return words
 
 
-def _match_length(page: bytes, match: int, here: int, length: int, limit: int) -> int:
+def _match_length(page: bytes, match: i64, here: i64, length: i64, limit: i64) -> i64:
     """How many bytes at `match` and `here` are equal: `length` are known to be, and none counts from `limit` on."""
     most = limit - here
-    while length + _STRIDE <= most and (
-        page[match + length : match + length + _STRIDE] == page[here + length : here + length + _STRIDE]
-    ):
-        length += _STRIDE
     while length < most and page[match + length] == page[here + length]:
         length += 1
+        if length == _STRIDE:  # it may be much longer
+            while length + _STRIDE <= most and (
+                page[match + length : match + length + _STRIDE]
+                == page[here + length : here + length + _STRIDE]
+            ):
+                length += _STRIDE
     return length
 
 
-def _put_count(out: bytearray, count: int) -> None:
+def _put_count(out: list[int], count: i64) -> None:
     """The rest of a length that its code had no room for: a zero for each 255, then what is left (never 0)."""
-    zeros = (count - 1) // 255
-    out += bytes(zeros)
-    out.append(count - 255 * zeros)
+    while count > 255:
+        out.append(0)
+        count -= 255
+    out.append(count)
 
 
-def _put_literals(out: bytearray, page: bytes, start: int, stop: int) -> None:
+def _put_literals(out: list[int], page: bytes, start: i64, stop: i64) -> None:
     count = stop - start
+    _put_run(out, count)
+    if count > 18:
+        out += page[start:stop]
+    else:  # a slice would cost more than it saves
+        while start < stop:
+            out.append(page[start])
+            start += 1
+
+
+def _put_run(out: list[int], count: i64) -> None:
+    """The code of `count` literals."""
     if count == 0:
         return
     if count <= 3:
@@ -178,10 +220,9 @@ def _put_literals(out: bytearray, page: bytes, start: int, stop: int) -> None:
     else:
         out.append(0)
         _put_count(out, count - 18)
-    out += page[start:stop]
 
 
-def _put_match(out: bytearray, length: int, distance: int) -> None:
+def _put_match(out: list[int], length: i64, distance: i64) -> None:
     distance -= 1
     if length <= _SHORT_MAX and distance < _NEAR:
         out.append(length - 1 << 5 | (distance & 7) << 2)
@@ -196,14 +237,13 @@ def _put_match(out: bytearray, length: int, distance: int) -> None:
     out.append(distance >> 6)
 
 
-def _finish(out: bytearray, page: bytes, done: int) -> bytes:
-    rest = len(page) - done
+def _finish(out: list[int], page: bytes, done: i64) -> bytes:
+    rest: i64 = len(page) - done
     if not out and 0 < rest <= 238:
         out.append(17 + rest)
-        out += page
     else:
-        _put_literals(out, page, done, len(page))
-    return bytes(out + _END)
+        _put_run(out, rest)
+    return bytes(out) + page[done:] + _END
 
 
 def _get_count(data: bytes, position: int, base: int) -> tuple[int, int]:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hypervisor_model.lib import lzo1x
 from hypervisor_model.lib.lzo1x import MAX_INPUT_BYTES, compress_43, compress_412, decompress
 from tests.conformance.pages import noise, page_from_spec
 
@@ -120,6 +121,13 @@ def test_zero_page_in_412_matches_position_0_and_stops_near_the_end() -> None:
     match = b"\x20" + bytes(zeros) + bytes([rest, 4 << 2, 0])
     left = 4096 - 5 - length
     assert compress_412(bytes(4096)) == b"\x02" + bytes(5) + match + bytes([left - 3]) + bytes(left) + END
+
+
+def test_tables_agree_with_what_the_compiled_build_works_out() -> None:
+    page = noise(21, 99) + b"\xff" * 4
+    places = range(len(page) - 3)
+    assert lzo1x._words(page) == [lzo1x._word(page, here) for here in places]
+    assert lzo1x._slots_43(page)[: len(places)] == [lzo1x._slot_43(page, here) for here in places]
 
 
 @both

@@ -156,8 +156,33 @@ def test_run_reports_to_programs(xm: Xm) -> None:
     assert [guest["driver"]["operations"] for guest in report["guests"]] == [3000, 1000]
 
 
+def test_run_writes_a_page_and_a_report_with_samples(xm: Xm) -> None:
+    path = xm.file(SHORT)
+    done = xm("model", "run", path, "--html", "run.html", "--json", "run.json", "-o", "json")
+    assert done.returncode == 0, done.stderr
+    page = (xm.directory / "run.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("<figure>") == 4
+    written = json.loads((xm.directory / "run.json").read_text())
+    history = written.pop("history")
+    assert written == json.loads(done.stdout)
+    assert history["time_s"][-1] == written["host"]["modelled_s"]
+    assert [guest["gets"][-1] for guest in history["guests"]] == [
+        guest["gets"] for guest in written["guests"]
+    ]
+    same = xm("model", "compare", "run.json", "run.json", "-o", "json")
+    assert json.loads(same.stdout)["comparison"] == []
+
+
+@pytest.mark.parametrize("option", ["--html", "--json"])
+def test_a_file_that_cannot_be_written_is_known_before_the_run(xm: Xm, option: str) -> None:
+    done = xm("model", "run", xm.file(ENDLESS), option, "nowhere/file")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "xm: nowhere/file: cannot be written: No such file or directory\n"
+
+
 def test_an_interrupted_run_reports_what_there_is(xm: Xm) -> None:
-    process = xm.popen("model", "run", xm.file(ENDLESS), "-o", "json")
+    process = xm.popen("model", "run", xm.file(ENDLESS), "-o", "json", "--html", "run.html")
     time.sleep(1.5)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=30)
@@ -166,6 +191,7 @@ def test_an_interrupted_run_reports_what_there_is(xm: Xm) -> None:
     assert not report["complete"]
     assert report["host"]["operations"] > 0
     assert errors.startswith("xm: interrupted")
+    assert "was interrupted" in (xm.directory / "run.html").read_text()
 
 
 def test_progress_on_request(xm: Xm) -> None:

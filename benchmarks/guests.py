@@ -67,7 +67,7 @@ def measure(accesses: int, most: int, memory_mb: int) -> dict[str, Any]:
     }
     guests = 1
     while guests <= most:
-        runner = _boot(guests, accesses // 32, max(2, memory_mb // 3))
+        runner = _boot(guests, accesses // 128, max(2, memory_mb // 6))
         start = cpu_ns()
         runner.run()
         answer["us"][guests] = (cpu_ns() - start) / 1e3 / runner.operations

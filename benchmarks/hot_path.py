@@ -195,14 +195,23 @@ def figures(builds: tuple[Build, ...], *, quick: bool) -> list[Figure]:
                     mix["copies"],
                     f"libc 4 KiB memcpy, {answer['copy_ns']:.0f} ns",
                     None if goal is None else Goal(goal),
-                    build.note,
+                    f"{build.note or build.name}: {each} ns",
                 )
             )
+            if c_copies:
+                lines.append(
+                    Figure(f"  {name[10:]}, beside C", mean_ns, "ns", mix["copies"] / c_copies, "tmem.c in C")
+                )
+        if c_copies:
             lines.append(
-                Figure(f"  {each} ns", mean_ns, "ns", mix["copies"] / c_copies, "tmem.c in C")
-                if c_copies
-                else not_measured(
-                    f"  {each} ns", f"the real C is measured where ${YARDSTICK} names a build of tmem.c"
+                Figure(
+                    f"tmem.c in C, beside {build.name}",
+                    c_copies * answer["copy_ns"],
+                    "ns",
+                    c_copies,
+                    "memcpy",
                 )
             )
+        else:
+            lines.append(not_measured("tmem.c in C", f"measured where ${YARDSTICK} names a build of it"))
     return lines

@@ -63,14 +63,14 @@ def _bytes_per_page(pages: int, contents: str, page: bytes | bytearray) -> tuple
 
 
 def _growth(operations: int) -> float:
-    """Bytes per resident page that `operations` at constant residency add."""
+    """Bytes by which an operation at constant residency lets the process grow."""
     walk = _fill(Hypervisor(frames=2 * SMALL, exact=False, contents="tokens").create_domain(1), SMALL)
     walk(4 * SMALL)
     gc.collect()
     before = rss_bytes()
     walk(operations)
     gc.collect()
-    return (rss_bytes() - before) / SMALL
+    return (rss_bytes() - before) / operations
 
 
 def _fill(guest: Guest, pages: int) -> Callable[[int], int]:

@@ -395,8 +395,8 @@ complete -c xm -n "__xm_at model compare" -s q -l quiet -d 'Say nothing that is 
 complete -c xm -n "__xm_at model compare" -s v -l verbose -d 'Say more about what is done.'
 complete -c xm -n "__xm_at model compare" -l help -d 'Show this message and exit.'
 complete -c xm -n "__xm_at model compare" -F
-complete -c xm -n "__xm_at model run" -l html -r -F -d 'Write a page with plots and all figures.'
-complete -c xm -n "__xm_at model run" -l json -r -F -d 'Write the report, with samples over time.'
+complete -c xm -n "__xm_at model run" -l html -r -F -d 'Write a page with plots.'
+complete -c xm -n "__xm_at model run" -l json -r -F -d 'Write report and samples.'
 complete -c xm -n "__xm_at model run" -l progress -d 'A progress bar; left out: on a terminal.'
 complete -c xm -n "__xm_at model run" -s c -l connect -x -a 'xen:/// xen+ssh:// model: scenario: replay:' -d 'The host to ask; may be repeated.'
 complete -c xm -n "__xm_at model run" -s o -l output -x -a 'auto table plain json jsonl yaml csv raw prometheus' -d 'One of auto, table, plain, json, jsonl, yaml, csv, raw, prometheus.'

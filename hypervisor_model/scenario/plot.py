@@ -91,14 +91,14 @@ def _stroke(line: Line) -> str:
 
 
 def _unbroken(points: Sequence[tuple[str, str | None]]) -> list[str]:
-    """SVG paths through the points, interrupted where there is no value; a point alone is drawn as a dot."""
+    """SVG paths through the points, interrupted where there is no value; a point alone is a short line."""
     runs: list[list[str]] = [[]]
     for at, value in points:
         if value is None:
             runs.append([])
         else:
             runs[-1].append(f"{at} {value}")
-    return [f"M{run[0]}h0" if len(run) == 1 else "M" + "L".join(run) for run in runs if run]
+    return [f"M{run[0]}m-2 0h4" if len(run) == 1 else "M" + "L".join(run) for run in runs if run]
 
 
 def _number(value: float) -> str:

@@ -167,12 +167,8 @@ def checkpoint(session: Session, name: str) -> None:
     ],
 )
 @click.argument("scenario", metavar="SCENARIO", type=click.Path())
-@click.option(
-    "--html", "page_file", metavar="FILE", type=click.Path(), help="Write a page with plots and all figures."
-)
-@click.option(
-    "--json", "json_file", metavar="FILE", type=click.Path(), help="Write the report, with samples over time."
-)
+@click.option("--html", "page_file", metavar="FILE", type=click.Path(), help="Write a page with plots.")
+@click.option("--json", "json_file", metavar="FILE", type=click.Path(), help="Write report and samples.")
 @click.option("--progress/--no-progress", default=None, help="A progress bar; left out: on a terminal.")
 @click.pass_obj
 def run(
@@ -182,7 +178,8 @@ def run(
 
     Ctrl-C ends it early with what there is by then, and exit status 130. With -o json or yaml the report has the
     host, each guest, and what each workload counted; -o raw is the hypervisor's own listing. The page of --html
-    needs no other file and no network.
+    has plots over time and all figures; it needs no other file and no network. --json writes what -o json prints,
+    and the samples of the plots.
     """
     form = require_format(session, ("table", "plain", "json", "yaml", "raw"), "`xm model run`")
     from hypervisor_model.scenario.errors import ScenarioError

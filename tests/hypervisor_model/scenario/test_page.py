@@ -126,7 +126,7 @@ def test_a_line_is_where_its_values_are() -> None:
     text = plot("t", "u", [0, 1, 2, 3, 4], [Line("l", [0, 100, None, 50, None], 3, dashed=True)])
     drawing = ET.fromstring(text[text.index("<svg") : text.index("</svg>") + 6])
     lines = [path for path in drawing.iter("path") if path.get("class") == "line"]
-    assert [line.get("d") for line in lines] == ["M64.0 220.0L225.0 12.0", "M547.0 116.0h0"]
+    assert [line.get("d") for line in lines] == ["M64.0 220.0L225.0 12.0", "M547.0 116.0m-2 0h4"]
     assert {line.get("stroke") for line in lines} == {COLOURS[3]}
     assert all(line.get("stroke-dasharray") for line in lines)
     assert [line.findtext("title") for line in lines] == ["l", "l"]

@@ -93,6 +93,19 @@ def test_a_page_has_every_plot_and_every_figure() -> None:
     assert any("interrupted" in text for text in partial.text)
 
 
+def test_without_tmem_the_disk_would_do_what_tmem_did() -> None:
+    text = page(*run())
+    text = text[text.index("Disk pages") :]
+    drawing = ET.fromstring(text[text.index("<svg") : text.index("</svg>") + 6])
+    ends = {
+        path.findtext("title"): (path.get("d") or "").split(" ")[-1]
+        for path in drawing.iter("path")
+        if path.get("class") == "line"
+    }
+    # 5 MiB read once of a scale to 15 MiB; two more passes came from tmem.
+    assert ends == {"disky": "150.7", "disky without tmem": "12.0"}
+
+
 def test_a_page_needs_nothing_but_itself() -> None:
     text = page(*run())
     elements = Elements(text)

@@ -15,7 +15,7 @@ import pytest
 from tests.system.dom0.control_domain import ABSENT, ON, ControlDomain
 from tests.system.dom0.guest import Guest
 from tests.system.dom0.pages import EPHEMERAL, PERSISTENT, fill
-from tests.system.in_dom0 import IN_DOM0
+from tests.system.in_dom0 import IN_DOM0, REPORT
 from xm_tmem.backends.interface import PoolInfo
 from xm_tmem.ids import DomainId, SharedUuid
 
@@ -58,11 +58,14 @@ def limit_of_time() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def real_dom0() -> ControlDomain:
-    """The machine this runs on."""
+def real_dom0() -> Iterator[ControlDomain]:
+    """The machine this runs on. What is asked of it goes back with the reports."""
     from tests.system.dom0.frames import machine_frame
 
-    return ControlDomain(machine_frame, real=True)
+    host = ControlDomain(machine_frame, real=True)
+    with open(REPORT / "transcript.txt", "w", encoding="utf-8", errors="surrogateescape") as file:
+        host.transcript = file
+        yield host
 
 
 @pytest.fixture

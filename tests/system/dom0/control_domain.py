@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -48,6 +49,7 @@ class ControlDomain:
 
     def __init__(self, frame_of: Callable[[Hypercalls, Memory], int], *, real: bool) -> None:
         self._frame_of, self.real = frame_of, real
+        self.transcript: TextIO | None = None  # for people: what was asked and what was answered
         self.calls = Hypercalls()
         self.release = release_of(self.calls.version())
         self._next_domain = FIRST_DOMAIN
@@ -110,7 +112,13 @@ class ControlDomain:
         if connect is not None:
             base["XM_CONNECT"] = connect
         words = [str(argument) for argument in arguments]
-        return run_here(words, base, stdin) if user is None else run_in_child(words, base, stdin, user)
+        ran = run_here(words, base, stdin) if user is None else run_in_child(words, base, stdin, user)
+        if self.transcript is not None:
+            self.transcript.write(
+                f"# xm {shlex.join(words)}\n{ran.out}{ran.err}# exit status {ran.status}\n\n"
+            )
+            self.transcript.flush()
+        return ran
 
     def create_domain(self) -> DomainId:
         """A new domain without memory, that has never used tmem. Ids are not used again."""

@@ -260,29 +260,10 @@ class Recorder:
         if found.rest and not found.torn:
             raise BadInput(f"{self.path} is damaged at byte {found.end}; record to another file")
         end, places = found.end, found.places
-        if (
-            places and read_capture(self._file, places[-1]) is None
-        ):  # the machine went down: a length, no contents
+        # After a loss of power a record can have its length and lack its contents.
+        if places and read_capture(self._file, places[-1]) is None:
             end = places.pop().offset - HEAD_BYTES
         if places:
-            self.last = read_capture(self._file, places[-1])
-        self.cut_bytes = 0
-        if MAGIC.startswith(start) and len(start) < len(MAGIC):  # new, or its writer was killed at once
-            self._file.truncate(0)
-            self._write_at(0, MAGIC)
-            return
-        if start != MAGIC:
-            raise BadInput(f"{self.path} is there and is no recording")
-        found = scan(self._file)
-        if found.rest and not found.torn:
-            raise BadInput(f"{self.path} is damaged at byte {found.end}; record to another file")
-        end, places = found.end, found.places
-        while places and self.last is None:
-            self.last = read_capture(self._file, places[-1])
-            if self.last is None:
-                end = places.pop().offset - HEAD_BYTES
-                break
-        if self.last is None and places:
             self.last = read_capture(self._file, places[-1])
         self.cut_bytes = found.end + found.rest - end
         self._file.truncate(end)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.xm_tmem.cli.conftest import OID, Host, Xm
-from xm_tmem.listing.recording import Recording
+from xm_tmem.listing.recording import Capture, Recorder, Recording
 
 
 @pytest.fixture
@@ -183,3 +183,15 @@ def test_moments_of_a_text_are_refused(xm: Xm, host: Host, tmp_path: Path) -> No
     saved.write_text(host.hv.list_text())
     ran = xm("-c", f"replay:{saved}@first", "tmem-list")
     assert (ran.status, ran.err) == (2, f"xm: {saved} is one listing and no recording: it has no moments\n")
+
+
+def test_a_domain_that_cannot_be_is_left_out(xm: Xm, file: str) -> None:
+    domains = (
+        {"domain_id": 0x7FF0, "name": "all"},
+        {"domain_id": -1},
+        {"domain_id": 5, "name": 3, "vcpus": "x"},
+    )
+    with Recorder(file) as recorder:
+        recorder.add(Capture(1.0, "x", b"G=Tt:1\nT\n", {"options": 3, "release": []}, domains))
+    rows = xm("-c", f"replay:{file}", "list", "-o", "json").json["domains"]
+    assert [(row["id"], row["name"], row["vcpus"]) for row in rows] == [(5, None, None)]

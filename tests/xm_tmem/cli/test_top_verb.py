@@ -228,6 +228,24 @@ def test_help_comes_and_goes_by_any_key(live: Make, host: Host) -> None:
     assert view.ended
 
 
+def test_a_broken_connection_is_closed_and_made_anew(host: Host) -> None:
+    made = []
+
+    def connect() -> Any:
+        made.append(host.backend("model:x"))
+        return made[-1]
+
+    def broken(backend: object) -> None:
+        raise Unreachable("it broke")
+
+    with Watched(connect) as watched:
+        assert watched.ask(lambda backend: backend.name) == "model:x"
+        with pytest.raises(Unreachable):
+            watched.ask(broken)
+        assert watched.ask(lambda backend: backend.name) == "model:x"
+    assert len(made) == 2
+
+
 def test_a_host_that_goes_and_comes_back(host: Host) -> None:
     broken = [False]
 

@@ -202,6 +202,11 @@ def test_pages_that_a_migration_would_lose(client: str, about: dict[str, Any], l
     assert check(host(client, PERSISTENT, about=about), only("lost-pages"), None).findings == []
 
 
+def test_a_shared_pool_is_nobodys_page_to_lose() -> None:
+    shared = PERSISTENT.replace("PT:PP,U0:0,U1:0", "PT:PS,U0:1,U1:2")
+    assert check(host(CLIENT, shared, about=NEW, pages=40), only("lost-pages"), None).findings == []
+
+
 def test_rules_that_are_off_find_nothing() -> None:
     about = {"release": "4.3", "xen_version": "4.3.4"}
     bad = host(FROZEN, EPHEMERAL, PERSISTENT, "X=what\n", SHARED, about=about, gs=0, pages=40)

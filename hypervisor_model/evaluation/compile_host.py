@@ -47,7 +47,7 @@ SHAPE: Final = CompileShape(
     heap_pages=5_000,
     heap_reuse=0.5,
     heap_steps=12,
-    object_pages=85 * SOURCES_EACH,  # with debugging information; linking reads them all
+    object_pages=130 * SOURCES_EACH,  # with debugging information; linking reads them all
     cpu_ms=2 * 1_500 * SOURCES_EACH,  # sixteen virtual CPUs share eight hardware threads
 ).shrunk(SCALE)
 

@@ -77,16 +77,18 @@ def main() -> int:
         print(f"{name}: {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     last = results.last(quick=arguments.quick)
     run = results.run_of(measured, quick=arguments.quick, load=before)
-    about = run["machine"]
-    print(
-        f"{run['date']}  {about['processor']}, {about['processors']} CPUs, {about['python']}, {about['system']}"
-    )
-    print(
-        f"load average {before[0]:.1f} before, {os.getloadavg()[0]:.1f} after; medians of interleaved rounds\n"
-    )
+    print(f"{results.heading(run)}, {os.getloadavg()[0]:.1f} after; medians of interleaved rounds\n")
     print(figures.table(measured, last))
+    if arguments.document is not None:
+        put_into(arguments.document, f"{results.heading(run)}.\n\n{figures.markdown(measured)}\n")
     print(f"\nstored in {os.path.relpath(results.store(run, arguments.json))}")
     return int(failed)
+
+
+def put_into(document: Path, text: str) -> None:
+    """Replace what stands behind the document's line MARK. Raises OSError."""
+    before = document.read_text(encoding="utf-8").partition(MARK)[0]
+    document.write_text(f"{before}{MARK}\n\n{text}", encoding="utf-8")
 
 
 def _short(error: Exception) -> str:

@@ -25,6 +25,7 @@ PAGES_PER_OBJECT = 256
 PAGES = DESTINATION_PAGES // PAGES_PER_OBJECT * PAGES_PER_OBJECT
 HEAP_PAGES = 2 * PAGES
 YARDSTICK = "XM_TMEM_C_YARDSTICK"
+C_NOTE = "it takes the time on the wall itself, which is scaled by the share of a CPU it was given: rough under load"
 OPERATIONS = ("put", "get", "miss", "flush")
 GOALS = {
     ("pure", True, "copied"): 3.0,

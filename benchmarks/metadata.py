@@ -146,8 +146,8 @@ def figures(builds: tuple[Build, ...], *, quick: bool) -> list[Figure]:
             Figure(
                 f"growth over {operations:,} operations, {name}",
                 answer["growth"],
-                "B/page",
-                goal=Goal(1, "B/page"),
+                "B/operation",
+                goal=Goal(0.1, "B/operation"),
             ),
             Figure(
                 f"get and put at {large:,} pages, {name}",

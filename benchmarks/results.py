@@ -48,6 +48,15 @@ def run_of(figures: Sequence[Figure], *, quick: bool, load: Sequence[float]) -> 
     }
 
 
+def heading(run: dict[str, Any]) -> str:
+    """When and where a run was made."""
+    about = run["machine"]
+    return (
+        f"{run['date']}, {about['processor']}, {about['processors']} CPUs, {about['system']}, {about['python']}; "
+        f"load average {run['load_average'][0]:.1f} before"
+    )
+
+
 def store(run: dict[str, Any], file: Path | None = None) -> Path:
     """Write a run to `file`, by default one named by its date. Raises OSError."""
     if file is None:

@@ -21,7 +21,8 @@ from benchmarks import (
     results,
     save_stream,
 )
-from benchmarks.figures import Figure, Goal, not_measured, table
+from benchmarks.__main__ import MARK, put_into
+from benchmarks.figures import Figure, Goal, markdown, not_measured, table
 from benchmarks.timing import in_turns, processes_in_turns, ratio
 
 PURE = builds.Build("pure", builds.ROOT)
@@ -56,6 +57,16 @@ def test_runs_are_stored_and_found_again(tmp_path: Path, monkeypatch: pytest.Mon
     assert json.loads(file.read_text(encoding="utf-8"))["machine"]["processors"] > 0
     assert results.last(quick=True)["copy"]["value"] == 1.0
     assert results.last(quick=False) == {}
+
+
+def test_a_document_keeps_what_stands_before_its_table(tmp_path: Path) -> None:
+    document = tmp_path / "performance.md"
+    document.write_text(f"# Performance\n\n{MARK}\nan older table\n", encoding="utf-8")
+    put_into(document, markdown([Figure("copy", 2.0, "ns", goal=Goal(1, "ns"))]))
+    text = document.read_text(encoding="utf-8")
+    assert text.startswith(f"# Performance\n\n{MARK}\n")
+    assert text.splitlines()[-1] == "| copy | 2.00 ns |  |  | <= 1 ns | MISS |"
+    assert "older" not in text
 
 
 def test_acts_take_turns() -> None:

@@ -97,12 +97,13 @@ def save(
 
     Raises what `saved_items` raises, and OSError from writing; the client is as it was in any case.
     """
-    writer = open_writer(file, fmt, compress=compress)
     heads: list[Head] = []
     pools: list[PoolInfo] = []
     lost = 0
     with stoppable() as check, closing(saved_items(backend, client, options)) as items:
-        for item in _paced(items, survey(backend, client).pages, pace, check):
+        pages = survey(backend, client).pages  # a host that cannot be asked leaves the file untouched
+        writer = open_writer(file, fmt, compress=compress)
+        for item in _paced(items, pages, pace, check):
             writer.write(item)
             if isinstance(item, Head):
                 heads.append(item)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from xm_tmem.backends.interface import Backend, Capability, DomainInfo, require
-from xm_tmem.errors import NoClient
+from xm_tmem.errors import NoClient, TmemOff
 from xm_tmem.ids import DomainId
 from xm_tmem.listing.parse import parse_listing
 from xm_tmem.listing.records import ClientRecord, Listing, PoolRecord
@@ -90,8 +90,14 @@ class DomainSummary:
 
 
 def summaries(backend: Backend) -> list[DomainSummary]:
-    """Every domain of the host, by id, with a summary of its tmem. A client that no directory knows is there too."""
-    whole = listing(backend)
+    """Every domain of the host, by id, with a summary of its tmem. A client that no directory knows is there too.
+
+    Where there is no tmem the domains are there all the same.
+    """
+    try:
+        whole = listing(backend)
+    except TmemOff:
+        return [DomainSummary(domain, None, ()) for domain in backend.domains()]
     clients = {client.cli_id: client for client in whole.clients}
     pools: dict[int, list[PoolRecord]] = {}
     for pool in whole.pools:

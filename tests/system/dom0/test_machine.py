@@ -8,8 +8,6 @@ import stat
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from hypervisor_model.public.xen import DOMID_SELF, PAGE_SIZE
 from tests.system.dom0.control_domain import ON, ControlDomain
 from tests.system.dom0.frames import machine_frame, read_frames
@@ -84,7 +82,6 @@ def test_names_are_done_without_where_no_xenstore_runs(dom0: ControlDomain) -> N
     assert finding["state"] == "ok"
 
 
-@pytest.mark.xfail(reason="the kernel's device for xenstore is read without a limit of time", strict=False)
 def test_a_xenstore_that_does_not_answer_is_waited_for_only_so_long(dom0: ControlDomain) -> None:
     major, minor = (int(part) for part in Path("/sys/class/misc/xen!xenbus/dev").read_text().split(":"))
     os.mknod(XENBUS, stat.S_IFCHR | 0o600, os.makedev(major, minor))

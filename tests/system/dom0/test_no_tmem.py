@@ -95,7 +95,6 @@ def test_a_program_is_told_in_its_own_words(without_tmem: ControlDomain) -> None
     assert error == {"kind": "TmemOff", "message": why(without_tmem), "exit_status": 5}
 
 
-@pytest.mark.xfail(reason="`xm list` asks for tmem before it asks for domains", strict=False)
 def test_domains_are_listed_all_the_same(without_tmem: ControlDomain, idle: DomainId) -> None:
     ran = without_tmem.xm("list", "-o", "json")
     assert ran.status == 0

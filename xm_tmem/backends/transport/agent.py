@@ -12,6 +12,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import select
 import socket
 import struct
 import sys
@@ -287,11 +288,17 @@ class Xenstore:
         data = b""
         while len(data) < size:
             rest = size - len(data)
-            more = self._socket.recv(rest) if self._socket else os.read(self._fd, rest)
+            more = self._socket.recv(rest) if self._socket else self._read_device(rest)
             if not more:
                 raise OSError(errno.EPIPE, "xenstore closed the connection")
             data += more
         return data
+
+    def _read_device(self, size: int) -> bytes:
+        # A read of the device waits for ever where no xenstored runs.
+        if not select.select([self._fd], [], [], _XS_TIMEOUT_SECONDS)[0]:
+            raise OSError(errno.ETIMEDOUT, "xenstore does not answer")
+        return os.read(self._fd, size)
 
 
 # What a client may ask for.

@@ -73,7 +73,9 @@ MAX_GLOBAL_SHARED_POOLS: Final = 16
 TMEM_OP_BYTES: Final = 56
 TMEM_OP_CREAT: Final = struct.Struct("<IiQQII")  # cmd, pool_id, uuid[2], flags, arg1
 TMEM_OP_CTRL: Final = struct.Struct("<IiIIII24sQ")  # cmd, pool_id, subop, cli_id, arg1, arg2, oid[3], buf
-TMEM_OP_GEN: Final = struct.Struct("<Ii24sIIIIQ")  # cmd, pool_id, oid[3], index, tmem_offset, pfn_offset, len, cmfn
+TMEM_OP_GEN: Final = struct.Struct(
+    "<Ii24sIIIIQ"
+)  # cmd, pool_id, oid[3], index, tmem_offset, pfn_offset, len, cmfn
 TMEM_OP_CTRL_BUF_OFFSET: Final = 48
 
 # struct tmem_handle, in front of each page of SAVE_GET_NEXT_PAGE and alone for SAVE_GET_NEXT_INV.

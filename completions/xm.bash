@@ -66,6 +66,7 @@ _xm() {
             'model':status) command='model status' ;;
             'model':stop) command='model stop' ;;
             'model':sweep) command='model sweep' ;;
+            '':evaluate) command='evaluate' ;;
             '':doctor) command='doctor' ;;
             '':config) command='config' ;;
             'config':init) command='config init' ;;
@@ -82,7 +83,7 @@ _xm() {
                 --color) _xm_words 'auto always never'; return ;;
             esac
             case "$cur" in -*) _xm_words '-V --version -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
-            _xm_words 'list info tmem-list tmem-top tmem-diff tmem-metrics tmem-check tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-record tmem-plot tmem-list-parse tmem-stream tmem-explain tmem-uuid model doctor config completion help'
+            _xm_words 'list info tmem-list tmem-top tmem-diff tmem-metrics tmem-check tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-record tmem-plot tmem-list-parse tmem-stream tmem-explain tmem-uuid model evaluate doctor config completion help'
             ;;
         'list')
             case "$prev" in
@@ -446,6 +447,16 @@ _xm() {
             esac
             case "$cur" in -*) _xm_words '--vary --to --jobs --dask -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
             _xm_files
+            ;;
+        'evaluate')
+            case "$prev" in
+                --suite) :; return ;;
+                --write) _xm_files; return ;;
+                -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
+                -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
+                --color) _xm_words 'auto always never'; return ;;
+            esac
+            case "$cur" in -*) _xm_words '--suite --write -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
             ;;
         'doctor')
             case "$prev" in

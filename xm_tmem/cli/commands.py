@@ -110,6 +110,9 @@ COMMANDS = {
     "model": Entry(
         SETUP, "model_cmd", "model", "Run a host that is a model, with guests from a scenario file."
     ),
+    "evaluate": Entry(
+        SETUP, "evaluate_cmd", "evaluate", "Compare the model with what must hold and what was published."
+    ),
     "doctor": Entry(
         SETUP, "doctor_cmd", "doctor", "Say what works here, what does not, and what to do about it."
     ),

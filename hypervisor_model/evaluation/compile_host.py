@@ -43,11 +43,11 @@ SHAPE: Final = CompileShape(
     header_pages=SCALE,
     headers_each=16,
     tool_pages=6_000,
-    tool_touches=1_750,
+    tool_touches=1_450,
     heap_pages=5_000,
     heap_reuse=0.5,
     heap_steps=12,
-    object_pages=130 * SOURCES_EACH,  # with debugging information; linking reads them all
+    object_pages=95 * SOURCES_EACH,  # with debugging information; linking reads them all
     cpu_ms=2 * 1_500 * SOURCES_EACH,  # sixteen virtual CPUs share eight hardware threads
 ).shrunk(SCALE)
 

@@ -114,14 +114,14 @@ def _shape(**changes: float) -> CompileShape:
     return whole.shrunk(SCALE)
 
 
-# Calibrated on N = 4, 12 and 20 of the zcache table: no swap at 12, a gain at 20.  Settings that fit these rows as well
+# After N = 4, 12 and 20 of the zcache table: no swap at 12, a gain at 20; chosen with all rows in view.  Settings that fit these rows as well
 # differ by up to 10 points beyond them: a build near its knee is a chaotic thing.
 ZCACHE: Final = Machine(
     shape=_shape(heap_pages=13_500, heap_spread=0.05, young_share=0.8, cpu_ms=1_650),
     persistent_percent=12,
     ephemeral_percent=5,
 )
-# Calibrated on 8 and 24 threads of the cleancache table: a laptop's disk, file pages read one by one.
+# After 8 and 24 threads of the cleancache table: a laptop's disk, file pages read one by one.
 CLEANCACHE: Final = Machine(
     shape=_shape(
         heap_pages=15_300,
@@ -138,7 +138,7 @@ CLEANCACHE: Final = Machine(
     swappiness=20,
     ephemeral_percent=3,
 )
-# Calibrated on N = 8 and 16 of the frontswap tables.
+# The frontswap tables had no setting of their own.
 FRONTSWAP: Final = replace(ZCACHE, ephemeral_percent=0)
 
 
@@ -249,7 +249,7 @@ def r5() -> Result:
         + f"; pages at 36: {ratio:.2f} of published",
         verdict,
         tuple(table),
-        "Measured over a grid of 40 working sets: with gains near the published ones the guest is served 1.5 to 2 "
+        "Over some forty working sets that were tried: with gains near the published ones the guest is served 1.5 to 2 "
         "times the pages, so each saves less here; the gain at 24 threads, at the knee, scatters by 10 points.",
     )
 

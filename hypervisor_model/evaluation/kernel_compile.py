@@ -114,8 +114,8 @@ def _shape(**changes: float) -> CompileShape:
     return whole.shrunk(SCALE)
 
 
-# After N = 4, 12 and 20 of the zcache table: no swap at 12, a gain at 20; chosen with all rows in view.  Settings that fit these rows as well
-# differ by up to 10 points beyond them: a build near its knee is a chaotic thing.
+# After N = 4, 12 and 20 of the zcache table: no swap at 12, a gain at 20; chosen with all rows in view.
+# Settings that fit these rows as well differ by 10 points beyond them: a build near its knee is chaotic.
 ZCACHE: Final = Machine(
     shape=_shape(heap_pages=13_500, heap_spread=0.05, young_share=0.8, cpu_ms=1_650),
     persistent_percent=12,

@@ -29,6 +29,9 @@ def main() -> None:
         gc.set_threshold(100_000, 20, 20)
         _put_off("inspect")
         _put_off("platform", system=lambda: os.uname().sysname)
+        _put_off("uuid")
+        # Nobody has translated click's messages or ours.
+        _put_off("gettext", gettext=lambda text: text, ngettext=lambda one, many, n: one if n == 1 else many)
         from xm_tmem.cli.run import run
 
         _end(run(arguments))

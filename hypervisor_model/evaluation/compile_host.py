@@ -155,9 +155,9 @@ def _measure(guests: list[Guest], disk: Disk, hypervisor: Hypervisor, host: Host
     )
 
 
-PAGES_A_READ: Final = (
-    4.2  # measured: the mean run of missing pages in the recording of grep over kernel sources
-)
+# Pages of one disk read: the mean run of missing pages in the recordings of real guests.
+PAGES_A_READ: Final = 11.4  # compile-4.12, the work these guests do
+PAGES_A_READ_GREP: Final = 4.2  # grep-4.12, which reads more small files
 
 
 def _percent_less(before: Run, after: Run) -> float:
@@ -171,7 +171,8 @@ def _percent_faster(before: Run, after: Run) -> float:
 def r1_and_r3() -> list[Result]:
     """The second build of eight guests that compile without end."""
     before, after = run_host(Host("off", tmem=False)), run_host(Host("tmem"))
-    saved = after.gets / after.seconds / PAGES_A_READ
+    served_a_second = after.gets / after.seconds
+    saved, saved_as_grep = served_a_second / PAGES_A_READ, served_a_second / PAGES_A_READ_GREP
     cpu = 100 * after.tmem_cpu_seconds / after.seconds
     within = 150 <= saved <= 600 and cpu <= 0.4
     verdict: Verdict = "PASS" if within else "SHAPE" if 75 <= saved <= 1_200 and cpu <= 1 else "MISS"
@@ -187,7 +188,9 @@ def r1_and_r3() -> list[Result]:
         f"{saved:.0f} IO/s saved ({PAGES_A_READ} pages each), {cpu:.2f} % of one CPU in tmem",
         verdict,
         tuple(table),
-        "Pages of one disk read: measured on recorded gets of kernel sources. CPU: counts times measured costs.",
+        "Pages of one disk read: measured on the recorded gets of a guest that compiles. With those of a guest that "
+        f"greps kernel sources, {PAGES_A_READ_GREP}, it would be {saved_as_grep:.0f} IO/s. "
+        "CPU: counts times measured costs.",
     )
     return [ols, _overhead(after, cpu)]
 

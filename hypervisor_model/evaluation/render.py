@@ -24,8 +24,8 @@ Verdicts: **PASS** within the stated tolerance; **SHAPE** sign and order as publ
 with what was measured to explain it; **NO-REF** nothing verified to compare with. Marks: [V] read in the primary
 source, [A] known by its abstract.
 
-Read a PASS of R1, R2, R4 and R6 with care: their free parameters (working sets, disk, size of the pool) were chosen by
-trying some dozens of settings with *all* rows in view, and the measure of R6's collapse was fixed after its first run.
+Read R1 and a PASS of R2, R4 and R6 with care: their free parameters (working sets, disk, size of the pool) were chosen
+by trying some dozens of settings with *all* rows in view, and the measure of R6's collapse was set after its first run.
 They say that the model can show what was published with plausible settings, not that it predicted it. Near its knee a
 build is chaotic: settings that differ by a few percent give gains that differ by 10 points and more. R3, R7, R9 and R10
 were judged as they first came out.

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from hypervisor_model.evaluation import Result, density, kernel_compile, render, run, scenarios
+from hypervisor_model.evaluation import Result, compile_host, density, kernel_compile, render, run, scenarios
 from hypervisor_model.evaluation.recorded import g1, recording_path
 from hypervisor_model.evaluation.traffic import Metered
+from hypervisor_model.guests.recording import Recording
+from hypervisor_model.public.tmem import TMEM_GET_PAGE
+from tests import recordings
 from tests.hypervisor_model.guests.standin import StandIn
 
 RESULT = Result("R9", "title", "a host", "10 | 20", "15", "PASS", (("n", "x"), ("1", "2|3")), "because")
@@ -82,3 +85,20 @@ def test_zcache_gains_where_memory_is_just_too_small_and_nothing_where_it_is_eno
         after = kernel_compile.build(machine, jobs)
         assert (after.seconds < before.seconds) == gains
         assert (after.io < before.io) == gains
+
+
+@pytest.mark.parametrize(
+    ("guest", "pages"),
+    [("compile-4.12", compile_host.PAGES_A_READ), ("grep-4.12", compile_host.PAGES_A_READ_GREP)],
+)
+def test_pages_of_a_disk_read_are_those_of_the_recordings(guest: str, pages: float) -> None:
+    path = recordings.needed(recordings.root()) / "guests" / f"{guest}.tmemops.gz"
+    served = runs = 0
+    after: tuple[int, int] | None = None
+    for operation in Recording(str(path)):
+        if operation.op == TMEM_GET_PAGE and operation.pool == 0:
+            hit = operation.ret == 1
+            served += hit
+            runs += hit and after != (operation.oid, operation.page_index)
+            after = (operation.oid, operation.page_index + 1) if hit else None
+    assert served / runs == pytest.approx(pages, abs=0.05)

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from hypervisor_model import build
 from hypervisor_model.checkpoint import (
     CheckpointError,
     Entry,
@@ -275,7 +276,8 @@ class ModelHost:
         return make_hypercall(self.runner, DOM0, call)
 
     def introduction(self) -> dict[str, str]:
-        return {"what": "model", "name": self.name, "release": self.runner.hypervisor.release.name}
+        release = self.runner.hypervisor.release.name
+        return {"what": "model", "name": self.name, "release": release, "build": build.name()}
 
     def directory(self) -> list[tuple[int, str, str]]:
         dom0 = (DOM0, DOM0_NAME, uuid_text(domain_uuid(DOM0, DOM0_NAME)))

@@ -70,6 +70,13 @@ class Host:
         with self.connect() as client:
             return self.call(client, control(tmem.TMEMC_QUERY_FREEABLE_MB))[0] >= 0
 
+    def wait_for_guests(self) -> None:
+        """Until the guests have done something."""
+        deadline = time.monotonic() + 30
+        while int(launch.ask("t", "status")["operations"]) == 0:
+            assert time.monotonic() < deadline, "the guests do nothing"
+            time.sleep(0.01)
+
     def listing(self) -> str:
         call = listing_call(32768)
         with self.connect() as client:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hypervisor_model import launch
+from hypervisor_model import build, launch
 from hypervisor_model.checkpoint import read_notes
 from hypervisor_model.instance import checkpoint_path, log_path, pid_path, previous_checkpoint_path
 from hypervisor_model.launch import LaunchError, NotRunning
@@ -96,6 +96,7 @@ def test_an_operators_change_shows_at_once(host: Host) -> None:
 
 def test_nothing_an_operator_did_is_lost_in_a_crash(host: Host) -> None:
     host.start(ENDLESS, "--interval", "0")
+    host.wait_for_guests()
     launch.ask("t", "checkpoint")
     with host.connect() as client:
         host.call(client, control(tmem.TMEMC_FREEZE, 1), control(tmem.TMEMC_SET_WEIGHT, 2, 77))
@@ -110,6 +111,7 @@ def test_nothing_an_operator_did_is_lost_in_a_crash(host: Host) -> None:
 
 def test_a_host_that_crashed_again_and_again_ends_as_one_that_did_not(host: Host) -> None:
     host.start(FINITE, "--factor", "inf", "--interval", "0.1")
+    host.wait_for_guests()
     for _ in range(3):
         launch.ask("t", "checkpoint")
         time.sleep(0.15)
@@ -136,10 +138,16 @@ def test_a_fresh_start_keeps_the_state_before_it(host: Host) -> None:
     assert checkpointed(previous_checkpoint_path("t"))["operations"] == operations
 
 
+def test_a_host_says_which_build_of_the_model_it_is(host: Host) -> None:
+    host.start()
+    assert launch.ask("t", "status")["build"] == build.name()
+
+
 def test_a_terminated_host_goes_in_order(host: Host) -> None:
     pid = host.start()
     os.kill(pid, signal.SIGHUP)  # a terminal that closes is nothing to it
     assert host.answers()
+    host.wait_for_guests()
     os.kill(pid, signal.SIGTERM)
     host.wait_for_end()
     assert "stopped after" in Path(log_path("t")).read_text().splitlines()[-1]

@@ -230,7 +230,7 @@ NEWER_NAMES = {
         "NoReturn",
     ),
 } - {"text"}
-OF_PYTHON_3_5 = {"ctypes", "errno", "fcntl", "os", "socket", "struct", "sys", "typing"}
+OF_PYTHON_3_5 = {"ctypes", "errno", "fcntl", "os", "select", "socket", "struct", "sys", "typing"}
 
 
 def test_the_agent_holds_to_python_3_5_and_its_standard_library() -> None:

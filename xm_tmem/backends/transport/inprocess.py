@@ -36,4 +36,7 @@ class InProcessTransport(Transport):
         return [(domid, name, "") for domid, name in sorted(self._names.items())]
 
     def details(self) -> Mapping[str, str]:
-        return {"transport": "a model in this process", "quirks": self._hypervisor.quirks}
+        from hypervisor_model import build
+
+        quirks = self._hypervisor.quirks
+        return {"transport": "a model in this process", "build": build.name(), "quirks": quirks}

@@ -29,7 +29,6 @@ def main() -> None:
         gc.set_threshold(100_000, 20, 20)
         _put_off("inspect")
         _put_off("platform", system=lambda: os.uname().sysname)
-        _put_off("uuid")
         # Nobody has translated click's messages or ours.
         _put_off("gettext", gettext=lambda text: text, ngettext=lambda one, many, n: one if n == 1 else many)
         from xm_tmem.cli.run import run
@@ -42,11 +41,13 @@ def _put_off(name: str, **known: object) -> None:
 
     click imports inspect, a fifth of its own start-up, and a command that shows no help never uses it; it imports
     uuid, which asks platform for the name of the system. (The lazy loader of importlib.util does not wait: the import
-    statement itself looks at the module's __spec__.)
+    statement itself looks at the module's __spec__; and `from` looks for a __path__, which none of these has.)
     """
 
     class Later(type(sys)):  # type: ignore[misc]  # the type of modules, without importing `types`
         def __getattr__(self, attribute: str) -> object:
+            if attribute == "__path__":
+                raise AttributeError(attribute)
             if sys.modules.get(name) is self:
                 del sys.modules[name]
             return getattr(__import__(name), attribute)

@@ -136,6 +136,8 @@ def test_a_plain_listing_imports_little(replay: str) -> None:
         "urllib.parse",
         "socket",
         "inspect",
+        "platform",
+        "gettext",
         "difflib",
         "locale",
     }

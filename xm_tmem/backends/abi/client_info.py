@@ -11,44 +11,18 @@ from hypervisor_model.public.xen import CLI_ID_ALL
 from xm_tmem.backends.abi.control import (
     ONE_CLIENT_LIST_BYTES,
     Ask,
-    ControlAbi,
     checked,
     pool_flags,
     pool_info,
 )
-from xm_tmem.backends.abi.sysctl import tmem_op_probe, tmem_sysctl
+from xm_tmem.backends.abi.sysctl import SysctlCommands
 from xm_tmem.backends.interface import ClientInfo, PoolInfo
 from xm_tmem.errors import BadListing, Unsupported
 from xm_tmem.ids import DomainId, SharedUuid
 
 
-class ClientInfoAbi(ControlAbi):
+class ClientInfoAbi(SysctlCommands):
     """Settings are read, modified and written back: a struct without the compression flag would turn it off."""
-
-    def control(
-        self,
-        command: int,
-        client: int,
-        *,
-        pool: int = 0,
-        first: int = 0,
-        second: int = 0,
-        oid: int = 0,
-        buffer: bytearray | None = None,
-    ) -> Call:
-        return tmem_sysctl(
-            self.release.sysctl_interface,
-            command,
-            client,
-            pool=pool,
-            first=first,
-            second=second,
-            oid=oid,
-            buffer=buffer,
-        )
-
-    def probe(self) -> Call:
-        return tmem_op_probe()
 
     def flush(self, size_kb: int) -> Call:
         return self.control(tmem.TMEMC_FLUSH, CLI_ID_ALL, second=size_kb)

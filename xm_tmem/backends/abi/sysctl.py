@@ -6,13 +6,14 @@ from __future__ import annotations
 from hypervisor_model.public import sysctl, tmem
 from hypervisor_model.public.wire import Call
 from hypervisor_model.public.xen import HYPERCALL_SYSCTL, HYPERCALL_TMEM_OP
+from xm_tmem.backends.abi.control import ControlAbi
 from xm_tmem.backends.abi.tmemc import TmemcAbi
 
 _PROBE_BYTES = 64
 
 
-class SysctlAbi(TmemcAbi):
-    """The same commands and numbers as before, in the struct of another hypercall."""
+class SysctlCommands(ControlAbi):
+    """Commands in the struct of sysctl, and the question that tells whether tmem is on."""
 
     def control(
         self,
@@ -38,6 +39,10 @@ class SysctlAbi(TmemcAbi):
 
     def probe(self) -> Call:
         return tmem_op_probe()
+
+
+class SysctlAbi(SysctlCommands, TmemcAbi):
+    """The same commands and numbers as before, in the struct of another hypercall."""
 
 
 def tmem_sysctl(

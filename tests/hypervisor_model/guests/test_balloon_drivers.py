@@ -3,6 +3,7 @@
 
 import pytest
 
+from hypervisor_model.evaluation.exact_drivers import BALLOON, MINIMA, SHRINK
 from hypervisor_model.guests.selfballoon import (
     GENERATIONS,
     Generation,
@@ -25,23 +26,6 @@ FLOORS = {
     4096: 59304,
     8192: 92072,
 }
-TRACE = [98304, 89472, 81744, 74982, 69066, 63889, 59359, 55396, 51928, 48893, 46238, 43915, 41882]
-SHRINKS: dict[Generation, list[int]] = {
-    "3.1": [1000, 1000, 1000, 950, 903, 858, 816, 776, 738, 702, 667, 634],
-    "4.x": [1000, 1000, 1000, 950, 950, 950, 903, 903, 903, 858, 858, 858, 816],
-}
-MINIMA = {
-    64: 40,
-    128: 72,
-    256: 104,
-    384: 136,
-    512: 168,
-    1024: 232,
-    1999: 353,
-    2048: 360,
-    4096: 424,
-    8192: 552,
-}
 
 
 @pytest.mark.parametrize(("ram_mb", "pages"), FLOORS.items())
@@ -58,7 +42,7 @@ def test_balloon_goes_down_by_an_eighth_of_the_surplus() -> None:
     settings = Settings(generation="3.1")
     totalram = mb(384)
     trace = [totalram]
-    for _ in TRACE[1:]:
+    for _ in BALLOON[1:]:
         totalram = selfballoon_target(
             settings,
             totalram=totalram,
@@ -68,7 +52,7 @@ def test_balloon_goes_down_by_an_eighth_of_the_surplus() -> None:
             frontswap_pages=0,
         )
         trace.append(totalram)
-    assert trace == TRACE
+    assert trace == BALLOON
 
 
 def test_balloon_comes_up_at_once() -> None:
@@ -100,11 +84,11 @@ def test_selfshrink_waits_and_then_takes_a_twentieth(generation: Generation) -> 
     driver = SelfShrink(Settings(generation=generation))
     sizes = [1000]
     driver.run(1000, lambda target: pytest.fail("shrinks at once"))
-    while len(sizes) < len(SHRINKS[generation]):
+    while len(sizes) < len(SHRINK[generation]):
         asked: list[int] = []
         driver.run(sizes[-1], asked.append)
         sizes.append(asked[0] if asked else sizes[-1])
-    assert sizes == SHRINKS[generation]
+    assert sizes == SHRINK[generation]
 
 
 def test_selfshrink_asks_for_nothing_to_be_left_of_the_last_pages_and_rests_after_growth() -> None:

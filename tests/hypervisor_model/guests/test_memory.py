@@ -2,10 +2,10 @@
 """A guest's memory: faults, reclaim, swap, and what each of them asks of tmem."""
 
 import random
-from collections import OrderedDict
 
 import pytest
 
+from hypervisor_model.evaluation.exact_lru import lru_hits
 from hypervisor_model.guests.cleancache import Cleancache
 from hypervisor_model.guests.contents import Contents
 from hypervisor_model.guests.disk import Disk
@@ -51,20 +51,6 @@ def run(memory: GuestMemory, *actions: Action) -> Guest:
     assert guest.finished
     memory.check()
     return guest
-
-
-def lru_hits(keys: list[int], size: int) -> int:
-    held: OrderedDict[int, None] = OrderedDict()
-    hits = 0
-    for key in keys:
-        if key in held:
-            held.move_to_end(key)
-            hits += 1
-        else:
-            if len(held) >= size:
-                held.popitem(last=False)
-            held[key] = None
-    return hits
 
 
 @pytest.mark.parametrize(("get_first", "lost"), [(True, 0), (False, 1)])

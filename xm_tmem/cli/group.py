@@ -72,7 +72,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, wanted: b
 @click.group(
     cls=XmGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Any unique prefix of a command will do. `xm COMMAND --help` has examples; docs/guide.md tells the rest.",
+    epilog="`xm COMMAND --help` has examples; docs/guide.md tells the rest.",
 )
 @option(
     "-V",
@@ -86,8 +86,8 @@ def _print_version(context: click.Context, parameter: click.Parameter, wanted: b
 def xm() -> None:
     """Operate Xen's Transcendent Memory: on this host, on others by ssh, or on a model of one.
 
-    DOMAIN is a domain's id, uuid or name. Without -c the connection is that of the config file, else this host's
-    Xen, else the running model host.
+    Any unique prefix of a command will do. DOMAIN is a domain's id, uuid or name. Without -c the connection is
+    that of the config file, else this host's Xen, else the running model host.
     """
 
 

@@ -49,10 +49,10 @@ def _rounded(size_bytes: int) -> int:
     return (size_bytes + granule) & ~granule
 
 
-# By size in units: what MAPPING_SEARCH makes of a request, and the lists of search and insertion.
+# By size in units: what MAPPING_SEARCH makes of a request, and the list that a block goes on. A block fits a request
+# if it has as many units as that: the list searched first begins with this very size.
 _REQUEST_UNITS: Final = [(_rounded(u * UNIT_BYTES) + 15) // UNIT_BYTES for u in range(PAGE_UNITS)]
-_SEARCH_LIST: Final = [_list_of(_rounded(u * UNIT_BYTES)) for u in range(PAGE_UNITS)]
-_INSERT_LIST: Final = [_list_of(u * UNIT_BYTES) for u in range(PAGE_UNITS)]
+_LIST_OF_UNITS: Final = [_list_of(u * UNIT_BYTES) for u in range(PAGE_UNITS + 1)]
 
 
 def units_of(size_bytes: int) -> int:
@@ -103,6 +103,7 @@ class TlsfPool:
         "_first_level",
         "_get_page",
         "_heads",
+        "_none",
         "_open",
         "_primed",
         "_put_page",
@@ -114,8 +115,10 @@ class TlsfPool:
         self._get_page = get_page
         self._put_page = put_page
         self._primed = False  # C: init_region != NULL; stays set when that page has gone back
-        self._open: FreeBlock | None = None
-        self._ceiling = -1  # no list beyond this number has a block; there may be none on it either
+        self._none = FreeBlock()  # stands for an open block where there is none; nothing fits in it
+        self._none.units = -1
+        self._open = self._none
+        self._ceiling = 0  # units that no block on a list exceeds; there may be none as large
         self._first_level = 0
         self._second_level = [0] * _LEVELS
         self._heads: list[FreeBlock | None] = [None] * (_LEVELS * _LISTS_PER_LEVEL)
@@ -124,7 +127,7 @@ class TlsfPool:
     @property
     def used_units(self) -> int:
         """Blocks in use with their headers, and one for each page's end. O(free blocks)."""
-        free_units = 0 if self._open is None else self._open.units + 1
+        free_units = self._open.units + 1
         for free in self._heads:
             while free is not None:
                 free_units += free.units + 1
@@ -143,37 +146,44 @@ class TlsfPool:
 
     def place(self, block: Block, units: int) -> bool:
         """Find room for `block` of so many units (C: xmem_pool_alloc). False: no room, and no page to be had."""
-        free = self._open
-        wanted = _SEARCH_LIST[units]
-        if free is None or self._ceiling >= wanted or _INSERT_LIST[free.units] < wanted:
-            free = self._find(units)
-            if free is None:
-                return False
         units = _REQUEST_UNITS[units]
-        rest = free.units - units
+        free = self._open
+        if free.units < units or self._ceiling >= units:
+            if not self._find(units):
+                return False
+            free = self._open
         before = free.before
         block.before = before
         if before is not None:
             before.behind = block
+        rest = free.units - units
         if rest >= 2:  # a header and at least one unit
+            block.units = units
             block.behind = free
             free.before = block
             free.units = rest - 1
         else:
-            units = free.units
+            block.units = free.units
             behind = free.behind
             block.behind = behind
             behind.before = block
-            self._open = None
-        block.units = units
+            self._open = self._none
         return True
 
     def release(self, block: Block) -> None:
         """Free `block`, merged with free neighbours; an empty page goes back (C: xmem_pool_free)."""
-        units = block.units
+        free = self._open
         before = block.before
         behind = block.behind
-        free: FreeBlock
+        if free is before and type(behind) is not FreeBlock:
+            # Blocks freed in the order in which they were placed.
+            free.units += block.units + 1
+            free.behind = behind
+            behind.before = free
+            if free.before is None and type(behind) is PageEnd:
+                self._give_back(behind)
+            return
+        units = block.units
         if type(before) is FreeBlock:
             free = before
             if free is not self._open:
@@ -182,7 +192,7 @@ class TlsfPool:
             units += free.units + 1
             if type(behind) is FreeBlock:
                 if behind is self._open:
-                    self._open = None
+                    self._open = self._none
                 else:
                     self._unlink(behind)
                 units += behind.units + 1
@@ -209,41 +219,43 @@ class TlsfPool:
         free.behind = behind
         behind.before = free
         if before is None and type(behind) is PageEnd:
-            self._open = None
-            self.pages -= 1
-            self._put_page(behind.page)
+            self._give_back(behind)
 
-    def _find(self, units: int) -> FreeBlock | None:
-        """The block that a request is carved off, made the open one; None without memory."""
+    def _give_back(self, end: PageEnd) -> None:
+        """A page with nothing in it but the open block."""
+        self._open = self._none
+        self.pages -= 1
+        self._put_page(end.page)
+
+    def _find(self, units: int) -> bool:
+        """Make the block that so many units, already rounded, come from the open one. False: there is no memory."""
         if not self._primed:
             page = self._get_page()
             if page is None:
-                return None
+                return False
             self._add_page(page)
             self._primed = True
-        wanted = _SEARCH_LIST[units]
+        wanted = _LIST_OF_UNITS[units]
         while True:
             free = self._open
-            number = _NO_LIST if free is None else _INSERT_LIST[free.units]
-            if number < wanted:
-                number = _NO_LIST
+            number = _NO_LIST if free.units < units else _LIST_OF_UNITS[free.units]
             listed = self._lowest_list(wanted)
-            if listed == _NO_LIST and self._ceiling >= wanted:
-                self._ceiling = wanted - 1
+            if listed == _NO_LIST and self._ceiling >= units:
+                self._ceiling = units - 1
             if listed < number:
-                free = self._heads[listed]
-                assert free is not None
-                self._unlink(free)
-                self._open_up(free)
-                return free
+                head = self._heads[listed]
+                assert head is not None
+                self._unlink(head)
+                self._open_up(head)
+                return True
             if number < _NO_LIST:
-                return free
-            if _REQUEST_UNITS[units] > REGION_UNITS:
-                return None  # QUIRK xmem_pool_alloc: rounds 4033..4064 up to 4096, which no page has
+                return True
+            if units > REGION_UNITS:
+                return False  # QUIRK xmem_pool_alloc: rounds 4033..4064 up to 4096, which no page has
             # Fetching a page can evict, and eviction can free blocks of this pool: search again afterwards.
             page = self._get_page()
             if page is None:
-                return None
+                return False
             self._add_page(page)
 
     def _lowest_list(self, wanted: int) -> int:
@@ -274,9 +286,12 @@ class TlsfPool:
         """`free`, on no list, is now the one put on its list last; the one before really goes on its own."""
         former = self._open
         self._open = free
-        if former is None or former is free:
+        if former is self._none or former is free:
             return
-        number = _INSERT_LIST[former.units]
+        units = former.units
+        if units > self._ceiling:
+            self._ceiling = units
+        number = _LIST_OF_UNITS[units]
         head = self._heads[number]
         former.list_prev = None
         former.list_next = head
@@ -287,8 +302,6 @@ class TlsfPool:
             self._second_level[level] |= 1 << (number & 31)
             self._first_level |= 1 << level
         self._heads[number] = former
-        if number > self._ceiling:
-            self._ceiling = number
 
     def _unlink(self, free: FreeBlock) -> None:
         """Take `free` off its list (C: EXTRACT_BLOCK)."""
@@ -299,7 +312,7 @@ class TlsfPool:
         if ahead is not None:
             ahead.list_next = follower
             return
-        number = _INSERT_LIST[free.units]
+        number = _LIST_OF_UNITS[free.units]
         self._heads[number] = follower
         if follower is None:
             level = number >> 5
@@ -311,7 +324,7 @@ class TlsfPool:
     def check(self) -> None:
         """Recount what can be reached from the free lists; O(blocks of pages with a free block)."""
         seen: set[int] = set()
-        if self._open is not None:
+        if self._open is not self._none:
             seen.add(id(self._check_page(self._open)))
         for number, head in enumerate(self._heads):
             marked = bool(self._second_level[number >> 5] >> (number & 31) & 1)
@@ -320,7 +333,7 @@ class TlsfPool:
             while free is not None:
                 assert free is not self._open, "the open block is on a list"
                 assert free.list_prev is ahead, number
-                assert _INSERT_LIST[free.units] == number, (free.units, number)
+                assert _LIST_OF_UNITS[free.units] == number, (free.units, number)
                 seen.add(id(self._check_page(free)))
                 ahead, free = free, free.list_next
         for level in range(_LEVELS):

@@ -42,12 +42,12 @@ class Client:
         "invalidated",
         "live_migrating",
         "nr_pools",
+        "other_eph_gets",
         "persistent_pool",
         "pools",
         "saving",
         "shared_auth_required",
         "shared_auth_uuids",
-        "succ_eph_gets",
         "succ_pers_gets",
         "succ_pers_puts",
         "total_cycles",
@@ -80,7 +80,15 @@ class Client:
         self.compress_poor = self.compress_nomem = 0
         self.compressed_pages = self.compressed_sum_size = 0
         self.total_cycles = 0
-        self.succ_pers_puts = self.succ_eph_gets = self.succ_pers_gets = 0
+        self.succ_pers_puts = self.succ_pers_gets = 0
+        self.other_eph_gets = 0  # of Ge, those from shared pools and from pools that are gone
+
+    @property
+    def succ_eph_gets(self) -> int:
+        """Gets that found a page in an ephemeral pool: Ge."""
+        return self.other_eph_gets + sum(
+            pool.found_gets for pool in self.pools if pool is not None and pool.private_ephemeral
+        )
 
 
 def client_create(tmem: Tmem, domain: Domain | None) -> Client | None:

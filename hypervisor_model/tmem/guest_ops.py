@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The guest's side of HYPERVISOR_tmem_op, typed: what a domain may ask for itself.
 
-Models    do_tmem_op of tmem.c after the struct has been fetched: the counting of operations and errors, the client
-          made on first use, the look-up of the pool. `hypercall.py` decodes the binary struct into these calls.
+Models    do_tmem_op of tmem.c after the struct has been fetched, but for put, get and flush of single pages, which
+          are in `guest_pages.py`. `hypercall.py` decodes the binary struct into these calls.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from hypervisor_model.host.domain import Domain
 from hypervisor_model.host.guest_memory import ZERO_PAGE, GuestMemory
 from hypervisor_model.public.tmem import (
     MAX_POOLS_PER_DOMAIN,
@@ -20,36 +19,22 @@ from hypervisor_model.public.tmem import (
     TMEM_POOL_VERSION_SHIFT,
     TMEM_SPEC_VERSION,
 )
-from hypervisor_model.public.xen import ENODEV, ENOMEM, ENOSYS, PAGE_SIZE
-from hypervisor_model.tmem.client import Client, client_create, client_of
-from hypervisor_model.tmem.evict import ensure_avail_pages
+from hypervisor_model.public.xen import ENOMEM, ENOSYS, PAGE_SIZE
+from hypervisor_model.tmem.client import Client, client_of
+from hypervisor_model.tmem.guest_pages import GuestPages
 from hypervisor_model.tmem.lifecycle import destroy_pool, new_pool
 from hypervisor_model.tmem.obj import Oid, as_oid
-from hypervisor_model.tmem.ops import NEW_PAGE, Part, flush_object, flush_page, get, put, read
-
-if TYPE_CHECKING:
-    from hypervisor_model.tmem.pool import Pool
-    from hypervisor_model.tmem.state import Tmem
+from hypervisor_model.tmem.ops import NEW_PAGE, Part, flush_object, put, read
 
 MAX_INDEX: Final = 0xFFFFFFFF
 POOL_FLAGS: Final = TMEM_SPEC_VERSION << TMEM_POOL_VERSION_SHIFT
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Guest:
-    """The hypercalls of one domain. Results are C's: >= 0, or a negative errno.
+class Guest(GuestPages):
+    """All hypercalls of one domain."""
 
-    An object id is a 192-bit integer, or its three words in a tuple. Arguments that no struct could carry (an
-    index of 33 bits, a page of the wrong length) raise ValueError and change nothing.
-    """
-
-    __slots__ = ("_pools", "_tmem", "domain")
-
-    def __init__(self, tmem: Tmem, domain: Domain) -> None:
-        self._tmem = tmem
-        self.domain = domain
-        # The client's own table, once there is a client.
-        self._pools: list[Pool | None] = [None] * MAX_POOLS_PER_DOMAIN
+    __slots__ = ()
 
     @property
     def domid(self) -> int:
@@ -60,51 +45,9 @@ class Guest:
         """The guest's page frames."""
         return self.domain.memory
 
-    # The way in.
-
-    def _refuse(self) -> int:
-        """Count an operation, and say what stands against it: 0 or a negative errno."""
-        tmem = self._tmem
-        if not tmem.initialized:
-            return -ENODEV
-        tmem.total_tmem_ops += 1
-        client = client_of(self.domain)
-        if self.domain.dying:
-            tmem.errored_tmem_ops += 1
-            return -ENODEV if client is not None else -ENOMEM
-        if client is None:
-            client = client_create(tmem, self.domain)
-            assert client is not None
-        self._pools = client.pools
-        tmem.current = self.domain
-        return 0
-
-    def _enter(self, pool_id: int) -> Pool | int:
-        """Count an operation on pages and find its pool; else a negative errno."""
-        if 0 <= pool_id < MAX_POOLS_PER_DOMAIN:
-            pool = self._pools[pool_id]
-            if pool is not None:
-                tmem = self._tmem
-                tmem.total_tmem_ops += 1
-                tmem.current = self.domain
-                return pool
-        refused = self._refuse()
-        if refused:
-            return refused
-        pool = self._pools[pool_id] if 0 <= pool_id < MAX_POOLS_PER_DOMAIN else None
-        if pool is None:
-            self._tmem.errored_tmem_ops += 1
-            return -ENODEV
-        return pool
-
     def retire(self) -> None:
         """The domain is dying: every hypercall from now on is refused."""
         self._pools = [None] * MAX_POOLS_PER_DOMAIN
-
-    def _leave(self, rc: int) -> int:
-        if rc < 0:
-            self._tmem.errored_tmem_ops += 1
-        return rc
 
     # Pools.
 
@@ -131,78 +74,7 @@ class Guest:
         assert isinstance(client, Client)
         return destroy_pool(self._tmem, client, pool_id)
 
-    # Pages.
-
-    def put(
-        self,
-        pool_id: int,
-        oid: Oid,
-        index: int,
-        page: bytes | bytearray | memoryview | None,
-    ) -> int:
-        """TMEM_PUT_PAGE: 1 stored, or a negative errno. `page` None is a frame that can't be read."""
-        tmem = self._tmem
-        if type(page) is not bytes or (len(page) != PAGE_SIZE and tmem.page_bytes):
-            page = _as_page(page, tmem.page_bytes)
-        pool = None if pool_id >> 4 else self._pools[pool_id]
-        if pool is None:
-            entered = self._enter(pool_id)
-            if isinstance(entered, int):
-                return entered
-            pool = entered
-        else:
-            tmem.total_tmem_ops += 1
-            tmem.current = self.domain
-        if tmem.heap.avail < tmem.scarce_below and not self._make_room():
-            rc = -ENOMEM
-        else:
-            rc = put(tmem, pool, oid, index, page)
-        if rc < 0:
-            tmem.errored_tmem_ops += 1
-        return rc
-
-    def _make_room(self) -> bool:
-        """Evict if memory is short. False: none could be had, and the release takes no for an answer."""
-        tmem = self._tmem
-        if not tmem.heap.memory_is_short() or ensure_avail_pages(tmem):
-            return True
-        return not tmem.release.client_info_abi
-
-    def get(self, pool_id: int, oid: Oid, index: int) -> tuple[int, bytes | None]:
-        """TMEM_GET_PAGE: (1, page), (0, None) for a miss, or (negative errno, None)."""
-        pool = None if pool_id >> 4 else self._pools[pool_id]
-        if pool is None:
-            return self.get_to(pool_id, oid, index, True)
-        tmem = self._tmem
-        tmem.total_tmem_ops += 1
-        tmem.current = self.domain
-        return get(tmem, pool, oid, index, True)
-
-    def get_to(self, pool_id: int, oid: Oid, index: int, writable: bool) -> tuple[int, bytes | None]:
-        """`get` into a frame that may not be writable."""
-        if type(oid) is not int:
-            oid = as_oid(oid)
-        pool = self._enter(pool_id)
-        if isinstance(pool, int):
-            return pool, None
-        return get(self._tmem, pool, oid, index, writable)
-
-    def flush_page(self, pool_id: int, oid: Oid, index: int) -> int:
-        """TMEM_FLUSH_PAGE: 1 whether or not the page was there, or a negative errno."""
-        pool = None if pool_id >> 4 else self._pools[pool_id]
-        tmem = self._tmem
-        if pool is None:
-            entered = self._enter(pool_id)
-            if isinstance(entered, int):
-                return entered
-            pool = entered
-        else:
-            tmem.total_tmem_ops += 1
-            tmem.current = self.domain
-        rc = flush_page(tmem, pool, oid, index)
-        if rc < 0:
-            tmem.errored_tmem_ops += 1
-        return rc
+    # Objects.
 
     def flush_object(self, pool_id: int, oid: Oid) -> int:
         """TMEM_FLUSH_OBJECT: 1 whether or not it was there, or a negative errno."""
@@ -265,14 +137,3 @@ class Guest:
         if isinstance(pool, int):
             return pool
         return self._leave(-ENOSYS if self._tmem.release.client_info_abi else 0)
-
-
-def _as_page(page: object, page_bytes: int) -> bytes | None:
-    """A page, or whatever can be copied to one, as immutable bytes; None is passed on. Raises ValueError."""
-    if page is None:
-        return None
-    if not isinstance(page, (bytes, bytearray, memoryview)):
-        raise ValueError(f"a page is bytes, not {type(page).__name__}")
-    if page_bytes and len(page) != page_bytes:
-        raise ValueError(f"a page has {page_bytes} bytes, not {len(page)}")
-    return bytes(page)

@@ -110,14 +110,20 @@ def flush_pool(tmem: Tmem, pool: Pool, client: Client) -> None:
     if pool.client.live_migrating:
         # QUIRK pool_flush: a pool can't be destroyed during a live save. Its client has lost it all the same.
         tmem.lost_pools.append(pool)
-        if not pool.persistent:
-            tmem.past_good_eph_puts += pool.good_puts - pool.dup_puts_replaced
+        _keep_statistics(tmem, pool)
         return
     destroy_objects_of(tmem, pool, None)
-    if not pool.persistent:
-        tmem.past_good_eph_puts += pool.good_puts - pool.dup_puts_replaced
+    _keep_statistics(tmem, pool)
     if pool.pool_id < MAX_POOLS_PER_DOMAIN and pool.client.pools[pool.pool_id] is pool:
         pool.client.pools[pool.pool_id] = None
+
+
+def _keep_statistics(tmem: Tmem, pool: Pool) -> None:
+    """What the totals have of a pool that goes."""
+    if not pool.persistent:
+        tmem.past_good_eph_puts += pool.good_puts - pool.dup_puts_replaced
+    if pool.private_ephemeral:
+        pool.client.other_eph_gets += pool.found_gets
 
 
 def destroy_client(tmem: Tmem, domain: Domain) -> None:

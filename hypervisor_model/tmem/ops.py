@@ -6,6 +6,8 @@ Models    "TMEM CORE OPERATIONS" of tmem.c: do_tmem_put, do_tmem_dup_put, do_tme
 
 A page comes as immutable bytes and is kept by reference. `page` None is a frame that can't be read: the copy
 faults where C would copy. Results are C's: 1, 0 or a negative errno.
+
+Everything that can happen to a page is here; `guest_pages.py` has its commonest cases written out.
 """
 
 from __future__ import annotations
@@ -30,8 +32,12 @@ from hypervisor_model.tmem.obj import Obj, Oid, as_oid, check_index, check_oid, 
 from hypervisor_model.tmem.page import (
     Invalidated,
     Pgp,
+    append_ephemeral,
+    append_persistent,
+    count_descriptor,
     free_data,
     move_to_young_end,
+    new_pgp,
     pgp_delete,
     pgp_free,
 )
@@ -44,7 +50,7 @@ NO_INDEX: Final = 0xFFFFFFFF
 _POOR: Final = 0
 _NO_CONTENT: Final = 2
 """QUIRK do_tmem_put: no memory for the content of a deduplicated page: the page goes, and the result is still 1."""
-_MISS: Final[tuple[int, bytes | None]] = (0, None)
+MISS: Final[tuple[int, bytes | None]] = (0, None)
 _EMPTY: Final[tuple[int, bytes | None]] = (-EEMPTY, None)
 
 
@@ -141,30 +147,21 @@ def _put_compressed(tmem: Tmem, pgp: Pgp, pool: Pool, page: bytes | None) -> int
 
 
 def put(tmem: Tmem, pool: Pool, oid: Oid, index: int, page: bytes | None, part: Part | None = None) -> int:
-    """Put a page (C: do_tmem_put): 1, or -ENOMEM, -EFROZEN, -EFAULT, -EINVAL, -ENOSPC.
-
-    The hottest path of the model. The allocations and lists of the plain case are written out in it.
-    """
-    client = pool.client
+    """Put a page (C: do_tmem_put): 1, or -ENOMEM, -EFROZEN, -EFAULT, -EINVAL, -ENOSPC."""
     obj = pool.objs.get(oid)
     if obj is not None:
-        leaf = obj.leaves.get(index >> 6)
-        if leaf is not None:
-            found = leaf.items[index & 63]
-        else:
-            found = obj.single if index == 0 else None
+        found = obj.lookup(index)
         if found is not None:
             return _dup_put(tmem, found, obj, pool, page, part)
-        if client.frozen:
+        check_index(index)
+        if pool.client.frozen:
             return _refuse_frozen(tmem, pool, True)
         is_new = False
-        if leaf is None:
-            check_index(index)
     else:
         if type(oid) is not int:
             return put(tmem, pool, as_oid(oid), index, page, part)
         check_index(index)
-        if client.frozen:
+        if pool.client.frozen:
             return _refuse_frozen(tmem, pool, False)
         check_oid(oid)
         obj = obj_new(tmem, pool, oid)
@@ -172,76 +169,51 @@ def put(tmem: Tmem, pool: Pool, oid: Oid, index: int, page: bytes | None, part: 
             pool.failed_puts += 1
             return -ENOMEM
         is_new = True
-        leaf = None
     tmem.held_obj = obj
     spare = tmem.spare_pgps
-    pgp = spare.pop() if spare else Pgp()
+    pgp = spare.pop() if spare else new_pgp()
     if tmem.exact and not pool.mempool.place(pgp, tmem.pgp_units):
-        tmem.alloc_failed += 1
-        return _give_up(tmem, obj, pool, is_new, -ENOMEM)
+        return no_descriptor(tmem, obj, pool, is_new)
+    return put_with(tmem, pgp, obj, pool, is_new, index, page, part)
+
+
+def put_with(
+    tmem: Tmem,
+    pgp: Pgp,
+    obj: Obj,
+    pool: Pool,
+    is_new: bool,
+    index: int,
+    page: bytes | None,
+    part: Part | None,
+) -> int:
+    """The rest of a put, once it has a descriptor: into the object, give it data, and onto its lists."""
     pgp.obj = obj
-    pgp.index = index
-    pgp.size = 0
-    pgp.store = None
-    count = tmem.pgp_count + 1
-    tmem.pgp_count = count
-    if count > tmem.pgp_count_max:
-        tmem.pgp_count_max = count
-    count = pool.pgp_count + 1
-    pool.pgp_count = count
-    if count > pool.pgp_count_max:
-        pool.pgp_count_max = count
+    count_descriptor(tmem, pool)
     persistent = pool.persistent
     if persistent:
         tmem.persistent_pgps += 1
     else:
         tmem.in_flight = 1
-    if leaf is not None:
-        leaf.items[index & 63] = pgp
-        leaf.count += 1
-    elif not obj.insert(index, pgp):
+    if not obj.insert(index, pgp):
         pgp.index = NO_INDEX  # C: it gets its index once it is in its object
         pgp.data = None
         _drop_unlisted(tmem, pgp, pool)
         return _give_up(tmem, obj, pool, is_new, -ENOMEM)
-    heap = tmem.heap
-    count = heap.data_pages
-    if page is not None and part is None and count < heap.data_limit and not (client.compress or persistent):
-        pgp.data = page
-        count += 1
-        heap.data_pages = count
-        if count + tmem.persistent_frames > tmem.page_count_max:
-            tmem.page_count_max = count + tmem.persistent_frames
-        if tmem.dedup and not associate(tmem, pgp, 0, 0):
-            return _take_back(tmem, pgp, obj, pool, is_new, -ENOMEM if tmem.documented else _NO_CONTENT)
-    else:
-        rc = _fill(tmem, pgp, pool, page, part)
-        if rc != 1:
-            return _take_back(tmem, pgp, obj, pool, is_new, rc)
+    pgp.index = index
+    rc = _fill(tmem, pgp, pool, page, part)
+    if rc != 1:
+        return take_back(tmem, pgp, obj, pool, is_new, rc)
+    client = pool.client
     if persistent:
-        head = pool.persistent_head
+        append_persistent(pgp, pool)
         client.succ_pers_puts += 1
     else:
-        head = tmem.ephemeral_head
-        last = head.global_prev
-        pgp.global_prev = last
-        pgp.global_next = head
-        last.global_next = pgp
-        head.global_prev = pgp
+        append_ephemeral(tmem, pgp, client)
         tmem.in_flight = 0
-        count = tmem.pgp_count - tmem.persistent_pgps
-        if count > tmem.eph_count_max:
-            tmem.eph_count_max = count
-        head = client.ephemeral_head
-        count = client.eph_count + 1
-        client.eph_count = count
-        if count > client.eph_count_max:
-            client.eph_count_max = count
-    last = head.list_prev
-    pgp.list_prev = last
-    pgp.list_next = head
-    last.list_next = pgp
-    head.list_prev = pgp
+        tmem.eph_count_max = max(tmem.eph_count_max, tmem.eph_count)
+        client.eph_count += 1
+        client.eph_count_max = max(client.eph_count_max, client.eph_count)
     if pool.shared:
         obj.last_client = client.cli_id
     tmem.held_obj = None
@@ -266,8 +238,13 @@ def _fill(tmem: Tmem, pgp: Pgp, pool: Pool, page: bytes | None, part: Part | Non
         return -ENOMEM
     rc = _copy(tmem, pgp, page, part)
     if rc == 1 and tmem.dedup and not pool.persistent and not associate(tmem, pgp, 0, 0):
-        rc = -ENOMEM if tmem.documented else _NO_CONTENT
+        return no_content(tmem)
     return rc
+
+
+def no_content(tmem: Tmem) -> int:
+    """What `take_back` is told when there is no memory for the content of a deduplicated page."""
+    return -ENOMEM if tmem.documented else _NO_CONTENT
 
 
 def _copy(tmem: Tmem, pgp: Pgp, page: bytes | None, part: Part | None) -> int:
@@ -294,7 +271,7 @@ def _refuse_frozen(tmem: Tmem, pool: Pool, found: bool) -> int:
     return -EFROZEN
 
 
-def _take_back(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, is_new: bool, rc: int) -> int:
+def take_back(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, is_new: bool, rc: int) -> int:
     """Undo a put whose page is in its object and on no list yet (C: delete_and_free, del_pgp_from_obj)."""
     obj.delete(pgp.index)
     _drop_unlisted(tmem, pgp, pool)
@@ -318,6 +295,12 @@ def _drop_unlisted(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
         else:
             pool.client.invalidated.append(Invalidated(pgp))
     pgp_free(tmem, pgp)
+
+
+def no_descriptor(tmem: Tmem, obj: Obj, pool: Pool, is_new: bool) -> int:
+    """The end of a put for whose descriptor there was no memory."""
+    tmem.alloc_failed += 1
+    return _give_up(tmem, obj, pool, is_new, -ENOMEM)
 
 
 def _give_up(tmem: Tmem, obj: Obj, pool: Pool, is_new: bool, rc: int) -> int:
@@ -394,19 +377,12 @@ def get(tmem: Tmem, pool: Pool, oid: Oid, index: int, writable: bool) -> tuple[i
         tmem.errored_tmem_ops += 1
         return _EMPTY
     obj = pool.objs.get(oid)
-    if obj is None:
-        if type(oid) is not int:
-            return get(tmem, pool, as_oid(oid), index, writable)
+    if obj is None and type(oid) is not int:
+        return get(tmem, pool, as_oid(oid), index, writable)
+    pgp = None if obj is None else obj.lookup(index)
+    if obj is None or pgp is None:
         pool.missed_gets += 1
-        return _MISS
-    leaf = obj.leaves.get(index >> 6)
-    if leaf is not None:
-        pgp = leaf.items[index & 63]
-    else:
-        pgp = obj.single if index == 0 else None
-    if pgp is None:
-        pool.missed_gets += 1
-        return _MISS
+        return MISS
     if not writable:
         pool.missed_gets += 1
         tmem.failed_copies += 1
@@ -417,47 +393,26 @@ def get(tmem: Tmem, pool: Pool, oid: Oid, index: int, writable: bool) -> tuple[i
     if pool.persistent:
         pool.client.succ_pers_gets += 1
         return 1, page
-    pool.client.succ_eph_gets += 1
     if pool.shared:
+        pool.client.other_eph_gets += 1
         move_to_young_end(tmem, pgp)
         current = tmem.current
         if current is not None:
             obj.last_client = current.domid
         return 1, page
-    if leaf is not None and leaf.count > 2:
-        leaf.items[index & 63] = None
-        leaf.count -= 1
-        _drop(tmem, pgp, pool)
-    else:
-        obj.delete(index)
-        _drop(tmem, pgp, pool)
-        if not obj.has_more_than(0):
-            obj_free(tmem, obj)
+    _remove(tmem, obj, index)
     return 1, page
 
 
-def _drop(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
-    """Free a page that has left the tree of its object (C: pgp_delete)."""
-    if pool.persistent or pgp.store is not None:
-        pgp_delete(tmem, pgp)
-        return
-    # What pgp_delete does with an ephemeral page in a frame, written out.
-    pool.client.eph_count -= 1
-    before = pgp.global_prev
-    behind = pgp.global_next
-    before.global_next = behind
-    behind.global_prev = before
-    before = pgp.list_prev
-    behind = pgp.list_next
-    before.list_next = behind
-    behind.list_prev = before
-    tmem.heap.data_pages -= 1
-    tmem.pgp_count -= 1
-    pool.pgp_count -= 1
-    if tmem.exact:
-        pool.mempool.release(pgp)
-    pgp.data = None
-    tmem.spare_pgps.append(pgp)
+def _remove(tmem: Tmem, obj: Obj, index: int) -> bool:
+    """Free the page at `index`, and its object with the last of its pages. False: there is none."""
+    pgp = obj.delete(index)
+    if pgp is None:
+        return False
+    pgp_delete(tmem, pgp)
+    if not obj.has_more_than(0):
+        obj_free(tmem, obj)
+    return True
 
 
 def read(
@@ -484,30 +439,12 @@ def read(
 def flush_page(tmem: Tmem, pool: Pool, oid: Oid, index: int) -> int:
     """Drop a page if it is there (C: do_tmem_flush_page): 1, or -EFROZEN from a frozen client."""
     obj = pool.objs.get(oid)
-    if obj is None:
-        if type(oid) is not int:
-            return flush_page(tmem, pool, as_oid(oid), index)
-        pool.flushs_missed += 1
+    if obj is None and type(oid) is not int:
+        return flush_page(tmem, pool, as_oid(oid), index)
+    if obj is not None and _remove(tmem, obj, index):
+        pool.flushs_found += 1
     else:
-        leaf = obj.leaves.get(index >> 6)
-        if leaf is not None and leaf.count > 2:
-            pgp = leaf.items[index & 63]
-            if pgp is None:
-                pool.flushs_missed += 1
-            else:
-                leaf.items[index & 63] = None
-                leaf.count -= 1
-                _drop(tmem, pgp, pool)
-                pool.flushs_found += 1
-        else:
-            pgp = obj.delete(index)
-            if pgp is None:
-                pool.flushs_missed += 1
-            else:
-                _drop(tmem, pgp, pool)
-                if not obj.has_more_than(0):
-                    obj_free(tmem, obj)
-                pool.flushs_found += 1
+        pool.flushs_missed += 1
     return 1 if not pool.client.frozen else _frozen_flush(tmem)
 
 

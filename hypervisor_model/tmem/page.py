@@ -43,7 +43,7 @@ class Pgp(Block):
         "size",
         "store",
     )
-    # There is no __init__: a put, the only maker, sets in place what is needed.
+    # There is no __init__: `new_pgp` and the put set in place what is needed.
     obj: Obj
     index: int
     data: bytes | None  # the page in full, however it is stored; None: no data
@@ -56,6 +56,22 @@ class Pgp(Block):
     list_prev: Pgp
     list_next: Pgp
     eviction_attempted: bool  # of deduplicated pages only
+
+
+def new_pgp() -> Pgp:
+    """A descriptor as a put expects it, and as `spare_pgps` keeps them: without data, in no object, on no list."""
+    pgp = Pgp()
+    pgp.size = 0
+    pgp.store = None
+    return pgp
+
+
+def count_descriptor(tmem: Tmem, pool: Pool) -> None:
+    """Count one more (C: pgp_alloc)."""
+    tmem.pgp_count += 1
+    tmem.pgp_count_max = max(tmem.pgp_count_max, tmem.pgp_count)
+    pool.pgp_count += 1
+    pool.pgp_count_max = max(pool.pgp_count_max, pool.pgp_count)
 
 
 def empty_list() -> Pgp:
@@ -163,6 +179,16 @@ def append_ephemeral(tmem: Tmem, pgp: Pgp, client: Client) -> None:
     last.global_next = pgp
     head.global_prev = pgp
     head = client.ephemeral_head
+    last = head.list_prev
+    pgp.list_prev = last
+    pgp.list_next = head
+    last.list_next = pgp
+    head.list_prev = pgp
+
+
+def append_persistent(pgp: Pgp, pool: Pool) -> None:
+    """Put a page at the end of its pool's list."""
+    head = pool.persistent_head
     last = head.list_prev
     pgp.list_prev = last
     pgp.list_next = head

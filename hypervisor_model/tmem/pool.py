@@ -60,6 +60,7 @@ class Pool:
         "pgp_count",
         "pgp_count_max",
         "pool_id",
+        "private_ephemeral",
         "shared",
         "sharers",
         "tmem",
@@ -81,6 +82,7 @@ class Pool:
         self.pool_id = pool_id
         self.persistent = persistent
         self.shared = shared
+        self.private_ephemeral = not persistent and not shared
         self.uuid = uuid
         self.mempool: TlsfPool = client.persistent_pool if persistent else tmem.mempool
         self.is_dying = False

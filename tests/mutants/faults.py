@@ -281,8 +281,30 @@ FAULTS: Final = (
         "    _, pool_id, subop",
         "any guest may do what dom0 may",
     ),
+    # The commonest cases, written out.
     Fault(
-        "tmem/guest_ops.py",
+        "tmem/guest_pages.py",
+        "            tmem.held_obj = obj\n            if not pool.mempool.place",
+        "            if not pool.mempool.place",
+        "the object being put can be evicted for its next page's descriptor",
+    ),
+    Fault(
+        "tmem/guest_pages.py", "count > _KEPT and pgp.store", "pgp.store", "leaves empty nodes in the tree"
+    ),
+    Fault(
+        "tmem/guest_pages.py",
+        "client.compress or client.frozen",
+        "client.compress",
+        "a frozen client's puts are taken",
+    ),
+    Fault(
+        "tmem/guest_pages.py",
+        "            if pool.pgp_count and type(oid) is int:",
+        "            if type(oid) is int:",
+        "an empty pool answers as one without the page",
+    ),
+    Fault(
+        "tmem/guest_pages.py",
         "return not tmem.release.client_info_abi",
         "return True",
         "4.12 puts although nothing could be evicted",

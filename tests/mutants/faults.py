@@ -289,7 +289,7 @@ FAULTS: Final = (
         "the object being put can be evicted for its next page's descriptor",
     ),
     Fault(
-        "tmem/guest_pages.py", "count > _KEPT and pgp.store", "pgp.store", "leaves empty nodes in the tree"
+        "tmem/guest_pages.py", "_KEPT: Final = 2", "_KEPT: Final = 1", "keeps a node for a lone first page"
     ),
     Fault(
         "tmem/guest_pages.py",

@@ -27,6 +27,7 @@ HEAP_PAGES = 2 * PAGES
 YARDSTICK = "XM_TMEM_C_YARDSTICK"
 C_NOTE = "it takes the time on the wall itself, which is scaled by the share of a CPU it was given: rough under load"
 OPERATIONS = ("put", "get", "miss", "flush")
+BATCHES = ("put_many", "get_many")
 GOALS = {
     ("pure", True, "copied"): 3.0,
     ("pure", False, "copied"): 2.3,
@@ -51,6 +52,12 @@ class Pool:
             else [page.to_bytes(4, "little") * (PAGE_BYTES // 4) for page in number]
         )
 
+        objects = [
+            [(oid, index, self._pages[oid * PAGES_PER_OBJECT + index]) for index in range(PAGES_PER_OBJECT)]
+            for oid in range(len(self))
+        ]
+        self._requests = objects
+        self._keys = [[(oid, index) for oid, index, _ in pages] for pages in objects]
         for oid in range(len(self)):
             self.put(oid)
 
@@ -66,6 +73,12 @@ class Pool:
             get(pool, oid, index)
 
     miss = get
+
+    def put_batch(self, oid: int) -> None:
+        self._guest.put_many(self._pool, self._requests[oid])
+
+    def get_batch(self, oid: int) -> None:
+        self._guest.get_many(self._pool, self._keys[oid])
 
     def get_to_frame(self, oid: int) -> None:
         get, pool, frames = self._guest.get, self._pool, self._frames
@@ -129,7 +142,7 @@ def _round(pool: Pool, copy: LibcCopy) -> tuple[dict[str, float], float]:
     One of them is got and missed, the other flushed, which lies half the pool away, and both are put again: so memory
     is used again that no cache holds any more.
     """
-    ns: dict[str, list[int]] = {name: [] for name in (*OPERATIONS, "get to frame")}
+    ns: dict[str, list[int]] = {name: [] for name in (*OPERATIONS, "get to frame", *BATCHES)}
 
     def timed(name: str, act: Callable[[int], None], oid: int) -> None:
         start = cpu_ns()
@@ -139,14 +152,19 @@ def _round(pool: Pool, copy: LibcCopy) -> tuple[dict[str, float], float]:
 
     for oid in range(len(pool)):
         other = (oid + len(pool) // 2) % len(pool)
-        if oid % 2:
+        if oid % 3 == 0:
             timed("get", pool.get, oid)
-        else:
+        elif oid % 3 == 1:
             timed("get to frame", pool.get_to_frame, oid)
+        else:
+            timed("get_many", pool.get_batch, oid)
         timed("miss", pool.miss, oid)
         timed("flush", pool.flush, other)
         timed("put", pool.put, oid)
-        timed("put", pool.put, other)
+        if oid % 3 == 2:
+            timed("put_many", pool.put_batch, other)
+        else:
+            timed("put", pool.put, other)
     return {
         name: sum(taken) / len(taken) / PAGES_PER_OBJECT for name, taken in ns.items()
     }, copy.take_mean_ns()
@@ -199,6 +217,18 @@ def figures(builds: tuple[Build, ...], *, quick: bool) -> list[Figure]:
                     f"{build.note or build.name}: {each} ns",
                 )
             )
+            if kind == "by reference":
+                single_ns = (ns["put"] + ns["get"]) / 2
+                batch_ns = sum(ns[operation] for operation in BATCHES) / 2
+                lines.append(
+                    Figure(
+                        f"  {name[10:]}, put and get in batches of {PAGES_PER_OBJECT}",
+                        batch_ns,
+                        "ns",
+                        batch_ns / single_ns,
+                        f"put and get one by one, {single_ns:.0f} ns",
+                    )
+                )
             if c_copies:
                 lines.append(
                     Figure(f"  {name[10:]}, beside C", mean_ns, "ns", mix["copies"] / c_copies, "tmem.c in C")

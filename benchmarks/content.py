@@ -4,8 +4,9 @@
 Text      the sources of this project, by pages.
 Code      the Python interpreter's executable, by pages.
 Random    what cannot be compressed.
-LZO1X in both variants that Xen has had. Puts are compared with those of a host without the option, in the same turns; half of the pages
-put to the host that deduplicates are there already.
+LZO1X     both variants that Xen has had.
+Puts are compared with those of a host without the option, in the same turns; half of the pages put to the host that
+deduplicates are there already.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ class Heap:
 
     def memory_is_short(self) -> bool:
         """Less than 1 MiB left for tmem? (C: tmh_free_mb() == 0)"""
-        left = self.tmem_list_pages + self.avail - self.midsize
+        left = self.data_limit - self.data_pages + self.avail - self.midsize
         # QUIRK total_free_pages: below the mid-size reserve the unsigned difference wraps round to "plenty".
         return left < PAGES_PER_MB and (left >= 0 or not self.reserve_underflows)
 

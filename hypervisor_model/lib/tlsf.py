@@ -148,15 +148,17 @@ class TlsfPool:
         """Find room for `block` of so many units (C: xmem_pool_alloc). False: no room, and no page to be had."""
         units = _REQUEST_UNITS[units]
         free = self._open
-        if free.units < units or self._ceiling >= units:
+        rest = free.units - units
+        # An open block of just this size is the first of the first list that C would look at.
+        if rest and (rest < 0 or self._ceiling >= units):
             if not self._find(units):
                 return False
             free = self._open
+            rest = free.units - units
         before = free.before
         block.before = before
         if before is not None:
             before.behind = block
-        rest = free.units - units
         if rest >= 2:  # a header and at least one unit
             block.units = units
             block.behind = free

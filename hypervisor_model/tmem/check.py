@@ -180,6 +180,7 @@ def _check_totals(tmem: Tmem, found: _Count) -> None:
     assert tmem.held_obj is None
     assert tmem.held_pool is None
     assert tmem.in_flight == 0
+    assert all(pgp.data is None and pgp.store is None and pgp.size == 0 for pgp in tmem.spare_pgps)
     assert tmem.persistent_pgps >= found.pgps - found.ephemeral
 
 

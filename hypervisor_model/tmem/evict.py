@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from hypervisor_model.tmem.client import Client, client_of
 from hypervisor_model.tmem.content import Pcd, disassociate
 from hypervisor_model.tmem.obj import obj_free
-from hypervisor_model.tmem.page import move_to_young_end, pgp_free, unlist_ephemeral
+from hypervisor_model.tmem.page import move_to_young_end, pgp_free, pgp_recycle, unlist_ephemeral
 
 if TYPE_CHECKING:
     from hypervisor_model.tmem.page import Pgp
@@ -97,13 +97,17 @@ def _evict_page(tmem: Tmem, pgp: Pgp, client: Client) -> None:
     obj = pgp.obj
     obj.delete(pgp.index)
     content = pgp.store
-    if isinstance(content, Pcd):
+    if content is None:
+        pgp_recycle(tmem, pgp, obj.pool)
+    elif isinstance(content, Pcd):
         # QUIRK tmem_evict: parting from the content first, it never lowers `cp` and `cb` of the client.
         if tmem.documented and pgp.size > 0:
             obj.pool.client.compressed_pages -= 1
             obj.pool.client.compressed_sum_size -= pgp.size
         disassociate(tmem, pgp, content, obj.pool)
-    pgp_free(tmem, pgp)
+        pgp_free(tmem, pgp)
+    else:
+        pgp_free(tmem, pgp)
     if not obj.has_more_than(0):
         obj_free(tmem, obj)
     tmem.evicted_pgs += 1

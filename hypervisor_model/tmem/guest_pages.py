@@ -105,10 +105,7 @@ class GuestPages:
 
     def _make_room(self) -> bool:
         """Evict if memory is short. False: none could be had, and the release takes no for an answer."""
-        tmem = self._tmem
-        if not tmem.heap.memory_is_short() or ensure_avail_pages(tmem):
-            return True
-        return not tmem.release.client_info_abi
+        return ensure_avail_pages(self._tmem) or not self._tmem.release.client_info_abi
 
     # Put.
 

@@ -130,6 +130,17 @@ def pgp_free(tmem: Tmem, pgp: Pgp) -> None:
         free(tmem, pgp, pool)
 
 
+def pgp_recycle(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
+    """`pgp_free` of an ephemeral page in a frame of its own, whose descriptor the next put takes."""
+    tmem.heap.data_pages -= 1
+    tmem.pgp_count -= 1
+    pool.pgp_count -= 1
+    if tmem.exact:
+        pool.mempool.release(pgp)
+    pgp.data = None
+    tmem.spare_pgps.append(pgp)
+
+
 def free_invalidated(tmem: Tmem, handle: Invalidated) -> None:
     """Give back the descriptor that a handle lives in (C: pgp_free_from_inv_list, __pgp_free)."""
     free(tmem, handle.pgp, handle.pool)

@@ -85,10 +85,9 @@ class ReplayBackend:
 
     def domains(self) -> list[DomainInfo]:
         """Those that the capture names, and every client of the listing."""
+        begun = {line[:_ID_END].partition(b",")[0] for line in self._text.splitlines()}
         found = {
-            domain_id: DomainInfo(domain_id)
-            for line in self._text.splitlines()
-            if (domain_id := _client_of(line)) is not None
+            domain_id: DomainInfo(domain_id) for line in begun if (domain_id := _client_of(line)) is not None
         }
         for said in self._capture.domains:
             if 0 <= said["domain_id"] < FIRST_RESERVED_DOMAIN_ID:
@@ -202,6 +201,10 @@ def _domain(said: Mapping[str, Any]) -> DomainInfo:
         max_memory_kb=_number(said, "max_memory_kb"),
         vcpus=_number(said, "vcpus"),
     )
+
+
+_ID_END = 11
+"""By here the comma behind `C=CI:n` must have come."""
 
 
 def _client_of(line: bytes) -> DomainId | None:

@@ -3,16 +3,17 @@
 
 The text is hostile: it comes from a hypervisor, a socket or a file. Whatever is not understood is kept as text, in
 the record's or the listing's `unknown`; nothing raises. Two paths give the same records: a fast one for lines that
-have the keys of the line before (nearly all), and a careful one for the others.
+differ in their digits alone (nearly all, see `alike`), and a careful one for the others.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
+from xm_tmem.listing.alike import alike, columns
 from xm_tmem.listing.records import (
     ClientRecord,
     GlobalRecord,
@@ -25,60 +26,53 @@ from xm_tmem.listing.tags import Record
 
 U64_MAX = 2**64 - 1
 NO_SAMPLE = 2**31 - 1  # what Xen prints for the fewest cycles when there was no sample
-_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:,=\n"
-_NOT_SEPARATORS = bytes(byte for byte in range(256) if byte not in b":,\n")
-_RECORD_OF_LINE: dict[str, type[Record]] = {
-    "G=": GlobalRecord,
-    "C=": ClientRecord,
-    "P=": PoolRecord,
-    "T=": PerfRecord,
+_RECORD_OF_LINE: dict[bytes, type[Record]] = {
+    b"G=": GlobalRecord,
+    b"C=": ClientRecord,
+    b"P=": PoolRecord,
+    b"T=": PerfRecord,
 }
-_ONCE = ("G=", "T=")
-_IDS_OF_LINE = {"C=": ("cli_id",), "P=": ("cli_id", "pool_id")}
+_IDS_OF_LINE = {b"C=": ("cli_id",), b"P=": ("cli_id", "pool_id")}
 
 
 def parse_listing(text: bytes) -> Listing:
     """`text` up to its first NUL as a Listing. Never raises."""
     raw = bytes(text).partition(b"\0")[0]
-    lines = raw.decode("ascii", "backslashreplace").split("\n")
-    unfinished = lines[-1] != ""
+    lines = raw.split(b"\n")
+    unfinished = lines[-1] != b""
     if not unfinished:
         lines.pop()
-    shapes = raw.translate(None, _NOT_SEPARATORS).split(b"\n")  # of each line its colons and commas
-    plain = not raw.translate(None, _PLAIN)  # int() takes more than digits: "1_0", "+1", " 1"
 
-    found: dict[str, list[Any]] = {head: [] for head in _RECORD_OF_LINE}
-    plans: dict[str, _Plan] = {}
+    records = _records(lines)
+    clients = tuple(record for record in records if isinstance(record, ClientRecord))
+    pools = tuple(record for record in records if isinstance(record, PoolRecord))
+    host: GlobalRecord | None = None
+    perf: PerfRecord | None = None
     shared: list[SharedPoolRecord] = []
     garbled: list[str] = []
     unknown: list[str] = []
     ended = False
-    for line, shape in zip(lines, shapes, strict=False):
-        head = line[:2]
-        plan = plans.get(head)
-        record = plan.read(line, shape) if plan is not None and plain else None
-        if record is None and head in found:
-            record = _read_carefully(head, line)
-            if record is not None and shape and not record.unknown:
-                plans[head] = _Plan(type(record), line, shape)
-        if record is not None and not (found[head] and head in _ONCE):
-            found[head].append(record)
-        elif head == "S=":
-            pool = _read_shared(line, shared)
+    for line, record in zip(lines, records, strict=True):
+        if isinstance(record, (PoolRecord, ClientRecord)):
+            continue
+        if isinstance(record, GlobalRecord) and host is None:
+            host = record
+        elif isinstance(record, PerfRecord) and perf is None:
+            perf = record
+        elif line.startswith(b"S="):
+            words = _text(line)
+            pool = _read_shared(words, shared)
             if pool is None:
-                garbled.append(line)
+                garbled.append(words)
             else:
                 shared.append(pool)
         elif (
-            line == "T"
+            line == b"T"
         ):  # QUIRK tmemc_list_global_perf: from 4.4 on "=" is overwritten as if it were a comma
             ended = True
         else:
-            unknown.append(line)
+            unknown.append(_text(line))
 
-    host: GlobalRecord | None = found["G="][0] if found["G="] else None
-    perf: PerfRecord | None = found["T="][0] if found["T="] else None
-    clients, pools = tuple(found["C="]), tuple(found["P="])
     problems = ["the text is empty"] if not raw else ["the last line is not finished"] if unfinished else []
     if raw and (host is not None) != (ended or perf is not None):
         problems.append("the G= line is missing" if host is None else "the T line is missing")
@@ -132,49 +126,54 @@ _NOT_DECIMAL: dict[str, Callable[[str], Any]] = {"hex": _hexadecimal, "letters":
 _CONVERTERS = {**_NOT_DECIMAL, "number": _unsigned_32, "id": _identity}
 
 
-class _Plan:
-    """How to read a line of plain characters with exactly the keys of one that was read carefully."""
+def _records(lines: Sequence[bytes]) -> list[Record | None]:
+    """The record of each line; None for a line of another kind, and for one that is not understood."""
+    records: list[Record | None] = [None] * len(lines)
+    for numbers in alike(lines):
+        some = [lines[number] for number in numbers]
+        together = _read_together(some) if len(some) > 1 else None
+        for number, record in zip(numbers, together or map(_read_carefully, some), strict=True):
+            records[number] = record
+    return records
 
-    __slots__ = ("keys", "not_decimal", "order", "record_type", "shape")
 
-    def __init__(self, record_type: type[Record], line: str, shape: bytes) -> None:
-        self.record_type, self.shape = record_type, shape
-        self.keys = line.replace(":", ",").split(",")[::2]  # the first with the line's type before it: "P=CI"
-        at = {key[-2:]: position for position, key in enumerate(self.keys)}
-        absent = len(self.keys)  # `read` puts None there, and an empty `unknown` behind it
-        self.order = itemgetter(*(at.get(tag.key, absent) for tag in record_type.tags), absent + 1)
-        self.not_decimal = [
-            (at[tag.key], _NOT_DECIMAL[tag.unit])
+def _read_together(lines: Sequence[bytes]) -> list[Record] | None:
+    """The records of lines that are alike, of clients or pools; None: read them carefully."""
+    example = _read_carefully(lines[0])
+    if example is None or example.unknown or not isinstance(example, (ClientRecord, PoolRecord)):
+        return None
+    texts = columns(lines)
+    if texts is None:
+        return None
+    record_type = type(example)
+    try:
+        values = [
+            _column(texts[tag.key], _NOT_DECIMAL.get(tag.unit, int)) if tag.key in texts else repeat(None)
             for tag in record_type.tags
-            if tag.key in at and tag.unit in _NOT_DECIMAL
         ]
-
-    def read(self, line: str, shape: bytes) -> Record | None:
-        """The line's record, or None: read it carefully."""
-        parts = line.replace(":", ",").split(",")
-        if parts[::2] != self.keys or shape != self.shape:
-            return None
-        texts = parts[1::2]
-        try:
-            others = [(position, convert(texts[position])) for position, convert in self.not_decimal]
-            for position, _ in others:
-                texts[position] = "0"
-            values: list[Any] = list(map(int, texts))
-        except ValueError:
-            return None
-        if max(values) > U64_MAX:
-            return None
-        for position, value in others:
-            values[position] = value
-        values += (None, ())
-        return self.record_type(self.order(values))
+    except ValueError:
+        return None
+    return list(map(record_type, zip(*values, repeat(()))))
 
 
-def _read_carefully(head: str, line: str) -> Record | None:
+def _column(texts: list[str], convert: Callable[[str], Any]) -> Iterable[Any]:
+    """Values of one key. Raises ValueError."""
+    if texts.count(texts[0]) == len(texts):
+        return repeat(convert(texts[0]), len(texts))
+    return list(map(convert, texts))
+
+
+def _text(line: bytes) -> str:
+    return line.decode("ascii", "backslashreplace")
+
+
+def _read_carefully(line: bytes) -> Record | None:
     """A line whatever its order and completeness; None where an id is missing that its type of line must have."""
-    record_type = _RECORD_OF_LINE[head]
-    record = _fill(record_type, line[2:])
-    if any(getattr(record, name) is None for name in _IDS_OF_LINE.get(head, ())):
+    record_type = _RECORD_OF_LINE.get(line[:2])
+    if record_type is None:
+        return None
+    record = _fill(record_type, _text(line[2:]))
+    if any(getattr(record, name) is None for name in _IDS_OF_LINE.get(line[:2], ())):
         return None
     return _without_empty_minima(record) if isinstance(record, PerfRecord) else record
 

@@ -2,8 +2,8 @@
 """A LIST answer's text as records: tolerant of every release from 4.0 to 4.12, and of any bytes at all.
 
 The text is hostile: it comes from a hypervisor, a socket or a file. Whatever is not understood is kept as text, in
-the record's or the listing's `unknown`; nothing raises. Two paths give the same records: a fast one for lines that
-differ in their digits alone (nearly all, see `alike`), and a careful one for the others.
+the record's or the listing's `unknown`; nothing raises. Two paths give the same records: a fast one for lines of
+the usual shape (nearly all, see `alike`), and a careful one for the others.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from typing import Any
 
-from xm_tmem.listing.alike import alike, columns
+from xm_tmem.listing.alike import Rows, alike
 from xm_tmem.listing.records import (
     ClientRecord,
     GlobalRecord,
@@ -22,24 +22,24 @@ from xm_tmem.listing.records import (
     PoolRecord,
     SharedPoolRecord,
 )
-from xm_tmem.listing.tags import Record
+from xm_tmem.listing.tags import Record, Tag
 
 U64_MAX = 2**64 - 1
 NO_SAMPLE = 2**31 - 1  # what Xen prints for the fewest cycles when there was no sample
-_RECORD_OF_LINE: dict[bytes, type[Record]] = {
-    b"G=": GlobalRecord,
-    b"C=": ClientRecord,
-    b"P=": PoolRecord,
-    b"T=": PerfRecord,
+_RECORD_OF_LINE: dict[str, type[Record]] = {
+    "G=": GlobalRecord,
+    "C=": ClientRecord,
+    "P=": PoolRecord,
+    "T=": PerfRecord,
 }
-_IDS_OF_LINE = {b"C=": ("cli_id",), b"P=": ("cli_id", "pool_id")}
+_IDS_OF_LINE = {"C=": ("CI",), "P=": ("CI", "PI")}
 
 
 def parse_listing(text: bytes) -> Listing:
     """`text` up to its first NUL as a Listing. Never raises."""
     raw = bytes(text).partition(b"\0")[0]
-    lines = raw.split(b"\n")
-    unfinished = lines[-1] != b""
+    lines = raw.decode("ascii", "backslashreplace").split("\n")
+    unfinished = lines[-1] != ""
     if not unfinished:
         lines.pop()
 
@@ -59,19 +59,18 @@ def parse_listing(text: bytes) -> Listing:
             host = record
         elif isinstance(record, PerfRecord) and perf is None:
             perf = record
-        elif line.startswith(b"S="):
-            words = _text(line)
-            pool = _read_shared(words, shared)
+        elif line.startswith("S="):
+            pool = _read_shared(line, shared)
             if pool is None:
-                garbled.append(words)
+                garbled.append(line)
             else:
                 shared.append(pool)
         elif (
-            line == b"T"
+            line == "T"
         ):  # QUIRK tmemc_list_global_perf: from 4.4 on "=" is overwritten as if it were a comma
             ended = True
         else:
-            unknown.append(_text(line))
+            unknown.append(line)
 
     problems = ["the text is empty"] if not raw else ["the last line is not finished"] if unfinished else []
     if raw and (host is not None) != (ended or perf is not None):
@@ -123,57 +122,61 @@ def _pool_type(text: str) -> str:
 
 
 _NOT_DECIMAL: dict[str, Callable[[str], Any]] = {"hex": _hexadecimal, "letters": _pool_type}
+_PATTERNS = {"hex": "[0-9A-Fa-f]{1,16}", "letters": "[EP][PS]"}  # decimals of 19 digits are less than 2**64
 _CONVERTERS = {**_NOT_DECIMAL, "number": _unsigned_32, "id": _identity}
 
 
-def _records(lines: Sequence[bytes]) -> list[Record | None]:
+def _records(lines: Sequence[str]) -> list[Record | None]:
     """The record of each line; None for a line of another kind, and for one that is not understood."""
     records: list[Record | None] = [None] * len(lines)
-    for numbers in alike(lines):
+    for head, ids in _IDS_OF_LINE.items():
+        record_type = _RECORD_OF_LINE[head]
+        numbers = [number for number, line in enumerate(lines) if line.startswith(head)]
         some = [lines[number] for number in numbers]
-        together = _read_together(some) if len(some) > 1 else None
-        for number, record in zip(numbers, together or map(_read_carefully, some), strict=True):
-            records[number] = record
-    return records
+        for keys, fitting, rows in alike(some, lambda key, of=record_type: _pattern(of, key)):  # type: ignore[misc]
+            if not set(ids) <= set(keys):
+                continue
+            for at, record in zip(fitting, _read_together(record_type, keys, rows), strict=True):
+                records[numbers[at]] = record
+    return [
+        _read_carefully(line) if record is None else record
+        for line, record in zip(lines, records, strict=True)
+    ]
 
 
-def _read_together(lines: Sequence[bytes]) -> list[Record] | None:
-    """The records of lines that are alike, of clients or pools; None: read them carefully."""
-    example = _read_carefully(lines[0])
-    if example is None or example.unknown or not isinstance(example, (ClientRecord, PoolRecord)):
-        return None
-    texts = columns(lines)
-    if texts is None:
-        return None
-    record_type = type(example)
-    try:
-        values = [
-            _column(texts[tag.key], _NOT_DECIMAL.get(tag.unit, int)) if tag.key in texts else repeat(None)
-            for tag in record_type.tags
-        ]
-    except ValueError:
-        return None
-    return list(map(record_type, zip(*values, repeat(()))))
+def _read_together(record_type: type[Record], keys: Sequence[str], rows: Rows) -> Iterator[Record]:
+    """The record of each row, whose texts are those of `keys` and fit their patterns."""
+    texts = dict(zip(keys, zip(*rows, strict=True), strict=True))
+    values = [_column(texts[tag.key], tag) if tag.key in texts else repeat(None) for tag in record_type.tags]
+    return map(record_type, zip(*values, repeat(())))
 
 
-def _column(texts: list[str], convert: Callable[[str], Any]) -> Iterable[Any]:
-    """Values of one key. Raises ValueError."""
-    if texts.count(texts[0]) == len(texts):
-        return repeat(convert(texts[0]), len(texts))
-    return list(map(convert, texts))
+def _column(texts: Sequence[str], tag: Tag) -> Iterable[Any]:
+    """The values of `tag`, whose texts fit its pattern."""
+    if tag.unit == "letters":
+        return texts
+    convert = _NOT_DECIMAL.get(tag.unit, int)
+    distinct = set(texts)
+    if len(distinct) * 4 > len(texts):
+        return map(convert, texts)
+    return map(
+        {text: convert(text) for text in distinct}.__getitem__, texts
+    )  # of idle pools: nearly all are zeros
 
 
-def _text(line: bytes) -> str:
-    return line.decode("ascii", "backslashreplace")
+def _pattern(record_type: type[Record], key: str) -> str | None:
+    """Of the values of `key` that need no care; None for a key that is not in the table."""
+    position = record_type.by_key.get(key)
+    return None if position is None else _PATTERNS.get(record_type.tags[position].unit, "[0-9]{1,19}")
 
 
-def _read_carefully(line: bytes) -> Record | None:
+def _read_carefully(line: str) -> Record | None:
     """A line whatever its order and completeness; None where an id is missing that its type of line must have."""
     record_type = _RECORD_OF_LINE.get(line[:2])
     if record_type is None:
         return None
-    record = _fill(record_type, _text(line[2:]))
-    if any(getattr(record, name) is None for name in _IDS_OF_LINE.get(line[:2], ())):
+    record = _fill(record_type, line[2:])
+    if any(record[record_type.by_key[key]] is None for key in _IDS_OF_LINE.get(line[:2], ())):
         return None
     return _without_empty_minima(record) if isinstance(record, PerfRecord) else record
 

@@ -8,6 +8,7 @@ A text alone is taken to be as old as its file; a capture also tells what host i
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -85,9 +86,9 @@ class ReplayBackend:
 
     def domains(self) -> list[DomainInfo]:
         """Those that the capture names, and every client of the listing."""
-        begun = {line[:_ID_END].partition(b",")[0] for line in self._text.splitlines()}
+        digits = set(re.findall(b"\n" + _OF_CLIENT, b"\n" + self._text))
         found = {
-            domain_id: DomainInfo(domain_id) for line in begun if (domain_id := _client_of(line)) is not None
+            domain_id: DomainInfo(domain_id) for each in digits if (domain_id := _domain_id(each)) is not None
         }
         for said in self._capture.domains:
             if 0 <= said["domain_id"] < FIRST_RESERVED_DOMAIN_ID:
@@ -203,15 +204,16 @@ def _domain(said: Mapping[str, Any]) -> DomainInfo:
     )
 
 
-_ID_END = 11
-"""By here the comma behind `C=CI:n` must have come."""
+_OF_CLIENT = rb"[CP]=CI:([0-9]{1,5})(?=[,\r\n]|\Z)"
+"""How a line about a client begins."""
 
 
 def _client_of(line: bytes) -> DomainId | None:
     """The client that a `C=CI:n,...` or `P=CI:n,...` line is about."""
-    if not line.startswith((b"C=CI:", b"P=CI:")):
-        return None
-    digits = line[5:].split(b",", 1)[0]
-    if not digits.isdigit() or len(digits) > 5 or int(digits) >= FIRST_RESERVED_DOMAIN_ID:
-        return None
-    return DomainId(int(digits))
+    match = re.match(_OF_CLIENT, line)
+    return None if match is None else _domain_id(match[1])
+
+
+def _domain_id(digits: bytes) -> DomainId | None:
+    number = int(digits)
+    return DomainId(number) if number < FIRST_RESERVED_DOMAIN_ID else None

@@ -33,7 +33,7 @@ def section_lines(section: Section, units: str, headings: bool) -> list[str]:
         texts = cell_texts(column.values, column.unit, units)
         if headings:
             texts.insert(0, column.heading)
-        if all(map(str.isascii, texts)):
+        if "".join(texts).isascii():
             width = max(map(len, texts), default=0)
             formats.append(f"%-{width}s" if is_left_aligned(column.unit) else f"%{width}s")
         else:

@@ -8,9 +8,10 @@ in this project sends an id that has not passed `domain_id`.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, NewType
+from typing import NewType
 
 from xm_tmem.errors import BadInput
+from xm_tmem.named_tuple import NamedTuple
 
 DomainId = NewType("DomainId", int)
 PoolId = NewType("PoolId", int)

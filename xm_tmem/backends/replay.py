@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from xm_tmem.backends.abi import listed
 from xm_tmem.backends.interface import (
     Capability,
     ClientInfo,
@@ -86,7 +85,9 @@ class ReplayBackend:
 
     def domains(self) -> list[DomainInfo]:
         """Those that the capture names, and every client of the listing."""
-        digits = set(re.findall(b"\n" + _OF_CLIENT, b"\n" + self._text))
+        digits = set(re.findall(b"\n" + _OF_CLIENT, self._text))
+        if (first := re.match(_OF_CLIENT, self._text)) is not None:
+            digits.add(first[1])
         found = {
             domain_id: DomainInfo(domain_id) for each in digits if (domain_id := _domain_id(each)) is not None
         }
@@ -106,6 +107,8 @@ class ReplayBackend:
         return b"".join(own)
 
     def client_info(self, client: DomainId) -> ClientInfo:
+        from xm_tmem.backends.abi import listed  # a listing alone does without
+
         return listed.client_info(self.list_text(client, use_long=False))
 
     # What a listing cannot do.

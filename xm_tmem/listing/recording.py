@@ -17,10 +17,11 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 from xm_tmem.errors import BadInput, BadListing, Failed
 from xm_tmem.listing.report import Report, read_report
+from xm_tmem.named_tuple import NamedTuple
 
 MAGIC = b"xm-tmem recording 1\n"
 MAX_TEXT_BYTES = 64 << 20

@@ -20,24 +20,26 @@ else:
         __slots__ = ()
         _fields: tuple[str, ...] = ()
         _field_defaults: dict[str, Any] = {}  # noqa: RUF012
+        _defaults: tuple[Any, ...] = ()  # of the last fields
 
         def __init_subclass__(cls) -> None:
             cls._fields = tuple(cls.__annotations__)
             cls._field_defaults = {name: vars(cls)[name] for name in cls._fields if name in vars(cls)}
+            cls._defaults = tuple(cls._field_defaults.values())
             for position, name in enumerate(cls._fields):
                 setattr(cls, name, property(itemgetter(position)))
 
         def __new__(cls, *values: Any, **named: Any) -> NamedTuple:
-            fields = cls._fields
-            if named or len(values) != len(fields):
+            fields, missing = cls._fields, len(cls._fields) - len(values)
+            if named:
                 given = {**cls._field_defaults, **dict(zip(fields, values, strict=False)), **named}
-                if (
-                    len(values) > len(fields)
-                    or given.keys() != set(fields)
-                    or named.keys() & fields[: len(values)]
-                ):
+                if missing < 0 or given.keys() != set(fields) or named.keys() & set(fields[: len(values)]):
                     raise TypeError(f"{cls.__name__} has the fields {', '.join(fields)}")
-                values = [given[name] for name in fields]
+                values = tuple(map(given.__getitem__, fields))
+            elif missing:
+                if not 0 < missing <= len(cls._defaults):
+                    raise TypeError(f"{cls.__name__} has the fields {', '.join(fields)}")
+                values += cls._defaults[-missing:]
             return tuple.__new__(cls, values)
 
         def __getnewargs__(self) -> tuple[Any, ...]:

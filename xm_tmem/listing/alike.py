@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 _FEW = 8  # lines: for fewer a pattern does not pay
-_MOST_SHAPES = 4  # nobody's listing has more, and a hostile one gains nothing by it
+_PORTION = 1000  # lines: as texts, their values take twenty times the memory
+_MOST_SHAPES = 4  # of a portion: nobody's listing has more, and a hostile one gains nothing by it
 
 Rows = list[tuple[str, ...]]
 
@@ -24,7 +25,14 @@ def alike(
     Such lines are wholly "X=" and then "key:text" with commas between, each text as the pattern `value(key)`, which
     has no groups, wants it; None: lines with this key have no shape. Lines of no shape, or of a rare one, are left out.
     """
-    left: Sequence[int] = range(len(lines))
+    for start in range(0, len(lines), _PORTION):
+        yield from _portion(lines, range(start, min(start + _PORTION, len(lines))), value)
+
+
+def _portion(
+    lines: Sequence[str], left: Sequence[int], value: Callable[[str], str | None]
+) -> Iterator[tuple[list[str], Sequence[int], Rows]]:
+    """`alike` of the lines numbered `left`."""
     for _ in range(_MOST_SHAPES):
         if len(left) < _FEW:
             return

@@ -52,9 +52,11 @@ def parse_listing(text: bytes) -> Listing:
     garbled: list[str] = []
     unknown: list[str] = []
     ended = False
-    for line, record in zip(lines, records, strict=True):
-        if isinstance(record, (PoolRecord, ClientRecord)):
-            continue
+    others = [
+        number for number, record in enumerate(records) if not isinstance(record, (PoolRecord, ClientRecord))
+    ]
+    for number in others:
+        line, record = lines[number], records[number]
         if isinstance(record, GlobalRecord) and host is None:
             host = record
         elif isinstance(record, PerfRecord) and perf is None:

@@ -24,8 +24,8 @@ from xm_tmem.backends.interface import (
 )
 from xm_tmem.errors import BadInput, BadListing, NoClient, Unsupported
 from xm_tmem.ids import FIRST_RESERVED_DOMAIN_ID, DomainId, PoolId, SharedUuid
+from xm_tmem.listing.capture import MAX_TEXT_BYTES, Capture, is_recording, open_to_read
 from xm_tmem.listing.moments import choose, split_moment
-from xm_tmem.listing.recording import MAX_TEXT_BYTES, Capture, Recording, is_recording, open_to_read
 
 _LINE_STARTS = (b"G=", b"S=", b"C=", b"P=", b"T")
 
@@ -37,6 +37,8 @@ def open_saved(uri: str, path: str) -> ReplayBackend:
     path, moment = split_moment(path)
     with open_to_read(path) as file:
         if is_recording(file):
+            from xm_tmem.listing.recording import Recording
+
             with Recording(path) as recording:
                 times = [place.timestamp for place in recording.places]
                 return ReplayBackend(uri, recording.capture(recording.places[choose(times, moment)]))

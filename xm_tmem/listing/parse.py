@@ -159,6 +159,8 @@ def _column(texts: Sequence[str], tag: Tag) -> Iterable[Any]:
         return texts
     convert = _NOT_DECIMAL.get(tag.unit, int)
     distinct = set(texts)
+    if len(distinct) == 1:
+        return repeat(convert(texts[0]), len(texts))
     if len(distinct) * 4 > len(texts):
         return map(convert, texts)
     return map(

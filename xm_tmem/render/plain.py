@@ -22,7 +22,7 @@ def render(blocks: Iterable[Block], *, units: str = "pages", headings: bool = Tr
         )
         if block.title and headings:
             lines.insert(0, f"{block.title}:")
-        texts.append("".join(f"{line}\n" for line in lines))
+        texts.append("\n".join([*lines, ""]))
     return "\n".join(texts)
 
 

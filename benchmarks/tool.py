@@ -7,6 +7,7 @@ C peer of listings is Xen's tools/misc/xen-tmem-list-parse.c, compiled from $XEN
 
 from __future__ import annotations
 
+import compileall
 import os
 import pty
 import shutil
@@ -32,6 +33,11 @@ COMPLETE = 'source "$0"; COMP_WORDS=(xm tmem-fr); COMP_CWORD=1; _xm; [[ ${COMPRE
 def figures(builds: tuple[Build, ...], *, quick: bool) -> list[Figure]:
     """All figures; the tool has one build only."""
     rounds = 5 if quick else 31
+    for package in (
+        "xm_tmem",
+        "hypervisor_model",
+    ):  # as an installation does, also where Python may not write it
+        compileall.compile_dir(ROOT / package, quiet=1)
     with model_host(3) as environment:
         lines = [*_listings(environment, rounds), *_start_up(environment, rounds)]
     with model_host(DOMAINS) as environment, tempfile.NamedTemporaryFile(suffix=".txt") as file:

@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("xm_tmem", "hypervisor_model")
 
 # The rooms of the toolstack, and those each may use besides itself. What stands alone in xm_tmem (errors, ids,
-# units, settings, version) may be used by all.
-ALONE = {"errors", "ids", "units", "settings", "version", ""}
+# units, settings, version, named_tuple) may be used by all.
+ALONE = {"errors", "ids", "units", "settings", "version", "named_tuple", ""}
 TOOLSTACK = {
     "cli": {"operations", "listing", "render", "backends", "streams"},
     "operations": {"backends", "listing", "streams"},

@@ -8,9 +8,10 @@ in this project sends an id that has not passed `domain_id`.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, NewType
+from typing import NewType
 
 from xm_tmem.errors import BadInput
+from xm_tmem.named_tuple import NamedTuple
 
 DomainId = NewType("DomainId", int)
 PoolId = NewType("PoolId", int)
@@ -34,7 +35,8 @@ def pool_id(number: int) -> PoolId:
     return PoolId(number)
 
 
-_CANONICAL = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.ASCII)
+CANONICAL_UUID = "[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}"
+"""A pattern of a uuid's text, in lower case. Compiled when first used: few commands read one."""
 
 
 class SharedUuid(NamedTuple):
@@ -52,7 +54,7 @@ class SharedUuid(NamedTuple):
     def from_text(cls, text: str, *, order: str = "xen") -> SharedUuid:
         """Parse xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx; `order` is "xen" (libxc) or "linux". Raises BadInput."""
         lowered = text.strip().lower()
-        if not _CANONICAL.fullmatch(lowered):
+        if not re.fullmatch(CANONICAL_UUID, lowered):
             raise BadInput(f"{text!r} is no uuid: write xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx in hexadecimal")
         raw = bytes.fromhex(lowered.replace("-", ""))
         if order == "linux":

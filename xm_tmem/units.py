@@ -30,7 +30,7 @@ _SUFFIX_BYTES = {
     "tb": 1 << 40,
     "tib": 1 << 40,
 }
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.ASCII | re.IGNORECASE)
+_SIZE = r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*"  # compiled when first used, as below: few commands read a size
 
 
 def parse_size(text: str, *, default_unit: str = "KiB") -> int:
@@ -38,7 +38,7 @@ def parse_size(text: str, *, default_unit: str = "KiB") -> int:
 
     Decimal-looking suffixes (MB) mean the binary unit, as Xen's own tools have it. Raises BadInput.
     """
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text, re.ASCII | re.IGNORECASE)
     if match is None:
         raise BadInput(f"{text!r} is no size: write a number with KiB, MiB, GiB or pages")
     number, suffix = match.groups()
@@ -67,13 +67,13 @@ def mb_from_pages(pages: int) -> int:
 
 
 _UNIT_SECONDS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)", re.ASCII)
+_DURATION = r"(\d{1,9}(?:\.\d{1,9})?)\s*([a-z]*)"
 MAX_SECONDS = 366 * 24 * 3600.0
 
 
 def parse_duration(text: str) -> float:
     """90, 90s, 10m, 2h or 1d, in seconds: more than nothing and at most a year. Raises BadInput."""
-    match = _DURATION.fullmatch(text.strip().lower())
+    match = re.fullmatch(_DURATION, text.strip().lower(), re.ASCII)
     if match is None or match[2] not in _UNIT_SECONDS:
         raise BadInput(f"{text!r} is no duration: write 90s, 10m or 2h")
     seconds = float(match[1]) * _UNIT_SECONDS[match[2]]

@@ -4,7 +4,7 @@
 The vocabulary: a *client* is a domain that has used tmem; `None` for a client id means every client. Amounts are
 pages unless the name ends in another unit. Methods raise errors of `xm_tmem.errors` and nothing else.
 
-Records are NamedTuples, not dataclasses: this module is on the path of every command, and they cost a tenth to import.
+Records are NamedTuples, not dataclasses, which would import `inspect`: this module is on the path of every command.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from xm_tmem.errors import TmemError, TmemOff, Unsupported
 from xm_tmem.ids import DomainId, PoolId, SharedUuid
+from xm_tmem.named_tuple import NamedTuple
 
 
 class Capability(enum.Flag):

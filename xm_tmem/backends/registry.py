@@ -19,6 +19,7 @@ from xm_tmem.errors import BadInput, Unreachable
 
 if TYPE_CHECKING:
     from xm_tmem.backends.domains import DomainDirectory
+    from xm_tmem.backends.domains.libvirt_events import LibvirtEvents
     from xm_tmem.backends.hypercall import HypercallBackend
     from xm_tmem.backends.transport import Transport
     from xm_tmem.settings import Settings
@@ -186,3 +187,13 @@ def _libvirt(settings: Settings) -> list[DomainDirectory]:
     from xm_tmem.backends.domains.libvirt_directory import LibvirtDirectory
 
     return [LibvirtDirectory(settings.libvirt_uri)]
+
+
+def domain_events(backend: Backend) -> LibvirtEvents | None:
+    """Events of domains that start, from the libvirt that names the domains of `backend`; None if none does."""
+    from xm_tmem.backends.domains.libvirt_directory import LibvirtDirectory
+
+    for directory in getattr(backend, "directories", ()):
+        if isinstance(directory, LibvirtDirectory):
+            return directory.events()
+    return None

@@ -8,10 +8,10 @@ A text alone is taken to be as old as its file; a capture also tells what host i
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
-from xm_tmem.backends.abi import listed
 from xm_tmem.backends.interface import (
     Capability,
     ClientInfo,
@@ -24,8 +24,8 @@ from xm_tmem.backends.interface import (
 )
 from xm_tmem.errors import BadInput, BadListing, NoClient, Unsupported
 from xm_tmem.ids import FIRST_RESERVED_DOMAIN_ID, DomainId, PoolId, SharedUuid
+from xm_tmem.listing.capture import MAX_TEXT_BYTES, Capture, is_recording, open_to_read
 from xm_tmem.listing.moments import choose, split_moment
-from xm_tmem.listing.recording import MAX_TEXT_BYTES, Capture, Recording, is_recording, open_to_read
 
 _LINE_STARTS = (b"G=", b"S=", b"C=", b"P=", b"T")
 
@@ -37,6 +37,8 @@ def open_saved(uri: str, path: str) -> ReplayBackend:
     path, moment = split_moment(path)
     with open_to_read(path) as file:
         if is_recording(file):
+            from xm_tmem.listing.recording import Recording
+
             with Recording(path) as recording:
                 times = [place.timestamp for place in recording.places]
                 return ReplayBackend(uri, recording.capture(recording.places[choose(times, moment)]))
@@ -85,10 +87,11 @@ class ReplayBackend:
 
     def domains(self) -> list[DomainInfo]:
         """Those that the capture names, and every client of the listing."""
+        digits = set(re.findall(b"\n" + _OF_CLIENT, self._text))
+        if (first := re.match(_OF_CLIENT, self._text)) is not None:
+            digits.add(first[1])
         found = {
-            domain_id: DomainInfo(domain_id)
-            for line in self._text.splitlines()
-            if (domain_id := _client_of(line)) is not None
+            domain_id: DomainInfo(domain_id) for each in digits if (domain_id := _domain_id(each)) is not None
         }
         for said in self._capture.domains:
             if 0 <= said["domain_id"] < FIRST_RESERVED_DOMAIN_ID:
@@ -106,6 +109,8 @@ class ReplayBackend:
         return b"".join(own)
 
     def client_info(self, client: DomainId) -> ClientInfo:
+        from xm_tmem.backends.abi import listed  # a listing alone does without
+
         return listed.client_info(self.list_text(client, use_long=False))
 
     # What a listing cannot do.
@@ -204,11 +209,16 @@ def _domain(said: Mapping[str, Any]) -> DomainInfo:
     )
 
 
+_OF_CLIENT = rb"[CP]=CI:([0-9]{1,5})(?=[,\r\n]|\Z)"
+"""How a line about a client begins."""
+
+
 def _client_of(line: bytes) -> DomainId | None:
     """The client that a `C=CI:n,...` or `P=CI:n,...` line is about."""
-    if not line.startswith((b"C=CI:", b"P=CI:")):
-        return None
-    digits = line[5:].split(b",", 1)[0]
-    if not digits.isdigit() or len(digits) > 5 or int(digits) >= FIRST_RESERVED_DOMAIN_ID:
-        return None
-    return DomainId(int(digits))
+    match = re.match(_OF_CLIENT, line)
+    return None if match is None else _domain_id(match[1])
+
+
+def _domain_id(digits: bytes) -> DomainId | None:
+    number = int(digits)
+    return DomainId(number) if number < FIRST_RESERVED_DOMAIN_ID else None

@@ -16,6 +16,11 @@ class Entry:
     def __init__(self, section: str, module: str, attribute: str, summary: str) -> None:
         self.section, self.module, self.attribute, self.summary = section, module, attribute, summary
 
+    def load(self) -> object:
+        """The command itself: a click.Command, or a Declared one."""
+        # importlib.import_module costs an import more than this.
+        return getattr(__import__(f"xm_tmem.cli.{self.module}", fromlist=[self.attribute]), self.attribute)
+
 
 LOOK, CHANGE, MOVE, FILES, SETUP = (
     "Look",

@@ -7,7 +7,7 @@ The names are the keys of json, yaml and csv and the headings of the table, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from xm_tmem.cli.session import Session, require_format
 from xm_tmem.render.sections import Column, Fact, Facts, Section
@@ -15,12 +15,13 @@ from xm_tmem.render.sections import Column, Fact, Facts, Section
 FORMATS = ("table", "plain", "json", "jsonl", "yaml", "csv")
 
 
-class Heading(NamedTuple):
+class Heading:
     """A column: its stable name, the unit of its values (see render.cells), and what it means."""
 
-    name: str
-    unit: str
-    help: str = ""
+    __slots__ = ("help", "name", "unit")
+
+    def __init__(self, name: str, unit: str, help: str = "") -> None:  # noqa: A002
+        self.name, self.unit, self.help = name, unit, help
 
 
 def show_rows(

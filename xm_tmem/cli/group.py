@@ -6,8 +6,9 @@ from __future__ import annotations
 import click
 
 from xm_tmem.cli.commands import COMMANDS, SECTIONS
+from xm_tmem.cli.declared import CHANGING, COMMON, Declared
 from xm_tmem.cli.output import write
-from xm_tmem.cli.verb import QuickParsing, add_options, changing_options, common_options, option
+from xm_tmem.cli.verb import QuickParsing, add_options, command_of, common_options, option
 
 
 class XmGroup(QuickParsing, click.Group):
@@ -20,9 +21,9 @@ class XmGroup(QuickParsing, click.Group):
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
-        # importlib.import_module costs an import more than this.
-        module = __import__(f"xm_tmem.cli.{entry.module}", fromlist=[entry.attribute])
-        command = getattr(module, entry.attribute)
+        command = entry.load()
+        if isinstance(command, Declared):
+            return command_of(command)
         assert isinstance(command, click.Command)
         return command
 
@@ -91,4 +92,4 @@ def xm() -> None:
     """
 
 
-add_options(xm, [*common_options(), *changing_options()])
+add_options(xm, common_options((*COMMON, *CHANGING)))

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import click
-
+from xm_tmem.cli.declared import Declared
 from xm_tmem.cli.grid import Heading, show_rows
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb
 from xm_tmem.listing.derive import ratio
 from xm_tmem.operations.query import DomainSummary, summaries
 
@@ -29,17 +27,7 @@ HEADINGS = (
 )
 
 
-@click.command(
-    "list",
-    cls=Verb,
-    examples=[
-        ("xm list", "the domains of this host"),
-        ("xm -c xen+ssh://root@alpha/ -c xen+ssh://root@beta/ list", "those of two hosts"),
-        ("xm list -o json", "for a program"),
-    ],
-)
-@click.pass_obj
-def list_(session: Session) -> None:
+def show_domains(session: Session) -> None:
     """List the domains of the host, each with its tmem in one line.
 
     A dash stands for what nobody who could be asked knows; a domain that never used tmem has no weight.
@@ -73,3 +61,14 @@ def _row(summary: DomainSummary) -> tuple[object, ...]:
         client.compress == 1 if client is not None else None,
         client.frozen == 1 if client is not None else None,
     )
+
+
+list_ = Declared(
+    "list",
+    show_domains,
+    examples=[
+        ("xm list", "the domains of this host"),
+        ("xm -c xen+ssh://root@alpha/ -c xen+ssh://root@beta/ list", "those of two hosts"),
+        ("xm list -o json", "for a program"),
+    ],
+)

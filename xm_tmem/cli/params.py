@@ -4,27 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from xm_tmem.cli.verb import option
+from xm_tmem.cli.declared import number
+from xm_tmem.cli.verb import Converted, option
 from xm_tmem.units import kb_from_bytes, parse_duration, parse_size
 
-if TYPE_CHECKING:
-    _ParamType = click.ParamType[Any]
-else:
-    _ParamType = click.ParamType  # generic only since click 8.2
-
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-def number(text: str) -> int:
-    """A whole number, decimal. xl's usage text writes `-w=5`, so a leading = is let pass. Raises ValueError."""
-    digits = text.removeprefix("=")
-    if not digits.isascii() or not digits.isdigit() or len(digits) > 20:
-        raise ValueError(f"{text!r} is no number from 0 on")
-    return int(digits)
 
 
 def switch(text: str) -> bool:
@@ -40,21 +28,6 @@ def switch(text: str) -> bool:
 def size_kb(text: str) -> int:
     """A size with or without suffix, in KiB, rounded up. Raises BadInput."""
     return kb_from_bytes(parse_size(text))
-
-
-class Converted(_ParamType):
-    """A parameter converted by a function that raises ValueError for what it does not like."""
-
-    def __init__(self, name: str, convert: Callable[[str], Any]) -> None:
-        self.name, self._convert = name, convert
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            return self._convert(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 NUMBER = Converted("n", number)

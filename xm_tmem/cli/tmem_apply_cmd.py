@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import BinaryIO
 
 import click
 
 from xm_tmem.backends.interface import Backend
+from xm_tmem.backends.registry import domain_events
 from xm_tmem.cli.params import DURATION
 from xm_tmem.cli.results import checked_format, show
 from xm_tmem.cli.session import Session
@@ -17,6 +17,7 @@ from xm_tmem.errors import BadInput, CheckFailed, NoSuchDomain
 from xm_tmem.ids import DomainId
 from xm_tmem.operations.apply import Wish, apply, compare, read_wishes
 from xm_tmem.operations.hosts import Answer
+from xm_tmem.operations.looking import looks
 from xm_tmem.operations.outcome import Outcome
 from xm_tmem.settings import MAX_CONFIG_BYTES, parse_yaml
 
@@ -40,6 +41,8 @@ def tmem_apply(session: Session, diff: bool, watch_s: float | None, file: Binary
 
     FILE is YAML: `domains: {web: {weight: 200, compress: on}, db: {allow: [UUID]}}`, with weight, cap, compress, and
     the uuids of shared pools to allow or deny. What is so already is left alone.
+
+    With --watch, a libvirt that names the domains also tells when one starts: then it is looked at once.
     """
     checked_format(session, "tmem-apply")
     if diff and watch_s is not None:
@@ -61,7 +64,14 @@ def tmem_apply(session: Session, diff: bool, watch_s: float | None, file: Binary
 def _watch(session: Session, backend: Backend, wishes: list[Wish], every_s: float) -> None:
     """Apply for ever; only what was changed or failed is shown. A domain that is not there is waited for."""
     known: set[DomainId] = set()
-    while True:
+    events = domain_events(backend)
+    if session.verbose:
+        session.note(
+            f"looking every {every_s:g} s{' and when libvirt says that a domain starts' if events else ''}"
+        )
+    for _ in looks(
+        every_s, events, lambda error: session.note(f"{error}; looking every {every_s:g} s from now on")
+    ):
         outcomes = [
             it for it in apply(backend, wishes, known=known) if not isinstance(it.error, NoSuchDomain)
         ]
@@ -71,4 +81,3 @@ def _watch(session: Session, backend: Backend, wishes: list[Wish], every_s: floa
         told: list[Outcome] = [it for it in outcomes if it.error is not None or it.done]
         if told:
             show(session, "tmem-apply", [Answer(backend.name, [told], None)])
-        time.sleep(every_s)

@@ -5,15 +5,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
-import click
 
 from xm_tmem.backends.interface import Backend
+from xm_tmem.cli.declared import DOMAINS, Declared, Option, UsageError, number
 from xm_tmem.cli.output import complain, is_terminal
-from xm_tmem.cli.params import DURATION, NUMBER
 from xm_tmem.cli.session import Session
-from xm_tmem.cli.verb import Verb, option, word
 from xm_tmem.errors import BadInput
 from xm_tmem.listing.report import Report
 from xm_tmem.listing.select import Selection, selection
@@ -24,64 +20,19 @@ from xm_tmem.render.formats import render_listing
 from xm_tmem.render.sections import legend as legend_of
 from xm_tmem.render.sections import long_view, short_view, warnings
 from xm_tmem.settings import UNITS
+from xm_tmem.units import parse_duration
 
-WATCH_SECONDS = "2"
 
-
-class View(NamedTuple):
+class View:
     """How a listing is shown."""
 
-    selection: Selection
-    use_long: bool
-    headings: bool
-    legend: bool
+    __slots__ = ("headings", "legend", "selection", "use_long")
+
+    def __init__(self, selection: Selection, use_long: bool, headings: bool, legend: bool) -> None:
+        self.selection, self.use_long, self.headings, self.legend = selection, use_long, headings, legend
 
 
-class ListVerb(Verb):
-    """`--watch` may go without its number: a word after it that is none is a domain."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        for position, argument in enumerate(args):
-            if argument == "--watch" and not "".join(args[position + 1 : position + 2])[:1].isdigit():
-                args[position] = f"--watch={WATCH_SECONDS}"
-        return super().parse_args(ctx, args)
-
-
-@click.command(
-    "tmem-list",
-    cls=ListVerb,
-    examples=[
-        ("xm tmem-list", "every domain and its pools"),
-        ("xm tmem-list -l web", "every counter of one domain"),
-        ("xm tmem-list --filter 'frozen or hit_rate<0.2' --sort -pages", "which domains are worth a look"),
-        ("xm tmem-list --watch 5 --by-client", "the same again every five seconds"),
-        (
-            "xm tmem-list -o json | jq '.clients[].weight'",
-            "for a program; -o raw is the hypervisor's own text",
-        ),
-    ],
-)
-@click.argument("domains", metavar="[DOMAIN]...", nargs=-1)
-@option("-l", "--long", "use_long", is_flag=True, help="Every counter, not only the usual columns.")
-@option("-a", "--all", "all_domains", is_flag=True, help="All domains that use tmem, as without DOMAIN.")
-@option("--by-client", is_flag=True, help="One row for each domain instead of one for each pool.")
-@option("--sort", metavar="KEY", help="Order by columns: pages,domain; -pages turns it round.")
-@option(
-    "--filter",
-    "where",
-    metavar="EXPR",
-    help="Only rows that pass: frozen, weight>10, name~web.",
-)
-@option("--columns", metavar="LIST", help="Columns: a,b instead of the usual ones; +a,b besides them.")
-@option("--units", type=word(UNITS), help="How amounts of memory are shown.")
-@option("--no-headings", is_flag=True, help="Leave titles and headings out.")
-@option("--legend", is_flag=True, help="Say what the columns mean, below.")
-@option(
-    "--watch", "watch_s", metavar="[SECONDS]", type=DURATION, help="List again and again, every 2 seconds."
-)
-@option("--count", metavar="N", type=NUMBER, help="With --watch: stop after so many listings.")
-@click.pass_obj
-def tmem_list(
+def show_listing(
     session: Session,
     domains: tuple[str, ...],
     use_long: bool,
@@ -102,9 +53,9 @@ def tmem_list(
     `xm tmem-explain` tells what each one means. --filter also understands `and`, `or`, `not` and parentheses.
     """
     if all_domains and domains:
-        raise click.UsageError("give domains or -a, not both", click.get_current_context())
+        raise UsageError("tmem-list", "give domains or -a, not both")
     if count is not None and watch_s is None:
-        raise click.UsageError("--count goes with --watch", click.get_current_context())
+        raise UsageError("tmem-list", "--count goes with --watch")
     chosen = selection(
         columns=columns or session.settings.columns or None,
         where=where,
@@ -202,3 +153,47 @@ def _watch(
             time.sleep(every_s)
             if not clears and not session.machine:
                 session.write("\n")
+
+
+tmem_list = Declared(
+    "tmem-list",
+    show_listing,
+    argument=DOMAINS,
+    options=[
+        Option("-l", "--long", attribute="use_long", help="Every counter, not only the usual columns."),
+        Option("-a", "--all", attribute="all_domains", help="All domains that use tmem, as without DOMAIN."),
+        Option("--by-client", help="One row for each domain instead of one for each pool."),
+        Option("--sort", metavar="KEY", help="Order by columns: pages,domain; -pages turns it round."),
+        Option(
+            "--filter",
+            attribute="where",
+            metavar="EXPR",
+            help="Only rows that pass: frozen, weight>10, name~web.",
+        ),
+        Option(
+            "--columns", metavar="LIST", help="Columns: a,b instead of the usual ones; +a,b besides them."
+        ),
+        Option("--units", words=UNITS, help="How amounts of memory are shown."),
+        Option("--no-headings", help="Leave titles and headings out."),
+        Option("--legend", help="Say what the columns mean, below."),
+        Option(
+            "--watch",
+            attribute="watch_s",
+            metavar="[SECONDS]",
+            convert=parse_duration,
+            omitted="2",
+            help="List again and again, every 2 seconds.",
+        ),
+        Option("--count", metavar="N", convert=number, help="With --watch: stop after so many listings."),
+    ],
+    examples=[
+        ("xm tmem-list", "every domain and its pools"),
+        ("xm tmem-list -l web", "every counter of one domain"),
+        ("xm tmem-list --filter 'frozen or hit_rate<0.2' --sort -pages", "which domains are worth a look"),
+        ("xm tmem-list --watch 5 --by-client", "the same again every five seconds"),
+        (
+            "xm tmem-list -o json | jq '.clients[].weight'",
+            "for a program; -o raw is the hypervisor's own text",
+        ),
+    ],
+)

@@ -9,7 +9,8 @@ from xm_tmem.cli.params import DURATION, NUMBER
 from xm_tmem.cli.session import Session
 from xm_tmem.cli.verb import Verb, option
 from xm_tmem.errors import BadInput, Unreachable
-from xm_tmem.listing.recording import Capture, Recorder
+from xm_tmem.listing.capture import Capture
+from xm_tmem.listing.recording import Recorder
 from xm_tmem.operations.recording import capture
 from xm_tmem.operations.watching import Watched, ticks
 

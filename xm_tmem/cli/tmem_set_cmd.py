@@ -6,7 +6,8 @@ from __future__ import annotations
 import click
 
 from xm_tmem.cli.choice import choice
-from xm_tmem.cli.params import NUMBER, SWITCH, domains_argument, number, switch
+from xm_tmem.cli.declared import number
+from xm_tmem.cli.params import NUMBER, SWITCH, domains_argument, switch
 from xm_tmem.cli.results import change
 from xm_tmem.cli.session import Session
 from xm_tmem.cli.verb import Verb, option

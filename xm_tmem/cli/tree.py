@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import click
 
+from xm_tmem.cli.declared import Example
 from xm_tmem.cli.group import xm
-from xm_tmem.cli.verb import CommonOption, Example
+from xm_tmem.cli.verb import CommonOption
 
 FILES, DOMAINS, CONNECTIONS, NOTHING = "files", "domains", "connections", "nothing"
 

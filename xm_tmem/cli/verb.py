@@ -7,16 +7,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from xm_tmem.cli.declared import CHANGING, COMMON, DOMAINS, FILE, Declared, Example, Option
 from xm_tmem.cli.output import write
-from xm_tmem.settings import COLORS, FORMATS
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:
+    _ParamType = click.ParamType  # generic only since click 8.2
 
 F = TypeVar("F", bound=Callable[..., Any])
-Example = tuple[str, str]  # a command line, and what it does
 
 
 class QuickOption(click.Option):
@@ -43,10 +48,6 @@ def _show_help(context: click.Context, parameter: click.Parameter, wanted: bool)
         context.exit()
 
 
-def _common(*names: str, **attributes: Any) -> CommonOption:
-    return CommonOption(names, expose_value=False, callback=_remember, **attributes)
-
-
 def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     """click.option with a QuickOption."""
     return click.option(*names, cls=QuickOption, **attributes)
@@ -57,26 +58,44 @@ def word(words: Sequence[str]) -> click.Choice[str]:
     return click.Choice(words, case_sensitive=False)
 
 
-def common_options() -> list[CommonOption]:
-    """New instances of the options every command has."""
-    return [
-        _common("-c", "--connect", metavar="URI", multiple=True, help="The host to ask; may be repeated."),
-        _common("-o", "--output", metavar="FORMAT", type=word(FORMATS), help=f"One of {', '.join(FORMATS)}."),
-        _common("--color", metavar="WHEN", type=word(COLORS), help=f"One of {', '.join(COLORS)}."),
-        _common("-q", "--quiet", is_flag=True, help="Say nothing that is not asked for."),
-        _common("-v", "--verbose", is_flag=True, help="Say more about what is done."),
-    ]
+class Converted(_ParamType):
+    """A parameter converted by a function that raises ValueError for what it does not like."""
+
+    def __init__(self, name: str, convert: Callable[[str], Any]) -> None:
+        self.name, self._convert = name, convert
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._convert(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
-def changing_options() -> list[CommonOption]:
-    """New instances of the options of every command that changes a host."""
-    return [
-        _common("-N", "--dry-run", is_flag=True, help="Say what would be done, and change nothing."),
-        _common("-y", "--yes", is_flag=True, help="Do not ask before something dangerous."),
-    ]
+def option_of(declared: Option, cls: type[QuickOption] = QuickOption, **attributes: Any) -> QuickOption:
+    """The click option that a declared one stands for."""
+    if declared.is_switch:
+        attributes["is_flag"] = True
+    elif declared.convert is not None:
+        attributes["type"] = Converted(declared.metavar.strip("[]").lower(), declared.convert)
+    elif declared.words:
+        attributes["type"] = word(declared.words)
+    return cls(
+        (*declared.names, declared.attribute),
+        metavar=declared.metavar or None,
+        multiple=declared.multiple,
+        help=declared.help,
+        **attributes,
+    )
 
 
-def add_options(command: click.Command, options: Sequence[CommonOption]) -> None:
+def common_options(declared: Sequence[Option]) -> list[QuickOption]:
+    """New instances of options that set an attribute of the session."""
+    return [option_of(each, CommonOption, expose_value=False, callback=_remember) for each in declared]
+
+
+def add_options(command: click.Command, options: Sequence[QuickOption]) -> None:
     """Give `command` those of `options` it has not taken the names of, by their long name if only that is free."""
     taken = {name for parameter in command.params for name in parameter.opts}
     for option in options:
@@ -109,7 +128,11 @@ class QuickParsing(click.Command):
 
 
 class Verb(QuickParsing):
-    """A command with examples. `changes` gives it -N and -y; `connects` says whether it asks a host at all."""
+    """A command with examples. `changes` gives it -N and -y; `connects` says whether it asks a host at all.
+
+    An option of `omitted` may go without its value, which it has from there: a word behind it that begins with no
+    digit is not its value.
+    """
 
     def __init__(
         self,
@@ -117,15 +140,23 @@ class Verb(QuickParsing):
         examples: Sequence[Example] = (),
         changes: bool = False,
         connects: bool = True,
+        omitted: Mapping[str, str] = MappingProxyType({}),
         **more: Any,
     ) -> None:
         super().__init__(*args, **more)
+        self._omitted = omitted
         self.examples, self.changes, self.connects = tuple(examples), changes, connects
         self.context_settings.setdefault("help_option_names", ["-h", "--help"])
         self.context_settings.setdefault("max_content_width", 100)
-        add_options(self, common_options())
+        add_options(self, common_options(COMMON))
         if changes:
-            add_options(self, changing_options())
+            add_options(self, common_options(CHANGING))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for position, argument in enumerate(args):
+            if argument in self._omitted and not "".join(args[position + 1 : position + 2])[:1].isdigit():
+                args[position] = f"{argument}={self._omitted[argument]}"
+        return super().parse_args(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         own: list[tuple[str, str]] = []
@@ -146,3 +177,26 @@ class Verb(QuickParsing):
                 for line, meaning in self.examples:
                     formatter.write(f"{'':{formatter.current_indent}}{line}\n")
                     formatter.write(f"{'':{formatter.current_indent}}    {meaning}\n")
+
+
+def command_of(declared: Declared) -> Verb:
+    """The click command that a declared one stands for."""
+
+    def run(**values: Any) -> None:
+        declared.run(click.get_current_context().obj, **values)
+
+    parameters: list[click.Parameter] = []
+    if declared.argument == DOMAINS:
+        parameters.append(click.Argument([DOMAINS], metavar="[DOMAIN]...", nargs=-1))
+    elif declared.argument == FILE:
+        parameters.append(click.Argument([FILE], type=click.File("rb"), default="-"))
+    parameters += [option_of(each) for each in declared.options]
+    return Verb(
+        declared.name,
+        callback=run,
+        params=parameters,
+        help=declared.run.__doc__,
+        examples=declared.examples,
+        connects=declared.connects,
+        omitted={name: each.omitted for each in declared.options if each.omitted for name in each.names},
+    )

@@ -8,7 +8,6 @@ one too, which is also the heading of their column. The two letters of Xen's tex
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from operator import itemgetter
 from typing import Any
 
 from xm_tmem.errors import BadInput
@@ -86,13 +85,11 @@ def _suggestion(word: str) -> str:
 
 
 def _of_client(position: int) -> Callable[[Row], Any]:
-    get = itemgetter(position)
-    return lambda row: None if row.client is None else get(row.client)
+    return lambda row: None if row.client is None else row.client[position]
 
 
 def _of_pool(position: int) -> Callable[[Row], Any]:
-    get = itemgetter(position)
-    return lambda row: None if row.pool is None else get(row.pool)
+    return lambda row: None if row.pool is None else row.pool[position]
 
 
 def _domain_id(row: Row) -> int | None:
@@ -102,7 +99,7 @@ def _domain_id(row: Row) -> int | None:
 
 def _kind_of_pool(row: Row) -> str | None:
     pool = row.pool
-    return None if pool is None or pool.pool_type is None else _KINDS.get(pool.pool_type)
+    return None if pool is None else _KINDS.get(pool.pool_type or "")
 
 
 def _uuid(row: Row) -> str | None:

@@ -2,17 +2,18 @@
 """A LIST answer's text as records: tolerant of every release from 4.0 to 4.12, and of any bytes at all.
 
 The text is hostile: it comes from a hypervisor, a socket or a file. Whatever is not understood is kept as text, in
-the record's or the listing's `unknown`; nothing raises. Two paths give the same records: a fast one for lines that
-have the keys of the line before (nearly all), and a careful one for the others.
+the record's or the listing's `unknown`; nothing raises. Two paths give the same records: a fast one for lines of
+the usual shape (nearly all, see `alike`), and a careful one for the others.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
+from xm_tmem.listing.alike import Rows, alike
 from xm_tmem.listing.records import (
     ClientRecord,
     GlobalRecord,
@@ -21,20 +22,17 @@ from xm_tmem.listing.records import (
     PoolRecord,
     SharedPoolRecord,
 )
-from xm_tmem.listing.tags import Record
+from xm_tmem.listing.tags import Record, Tag
 
 U64_MAX = 2**64 - 1
 NO_SAMPLE = 2**31 - 1  # what Xen prints for the fewest cycles when there was no sample
-_PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789:,=\n"
-_NOT_SEPARATORS = bytes(byte for byte in range(256) if byte not in b":,\n")
 _RECORD_OF_LINE: dict[str, type[Record]] = {
     "G=": GlobalRecord,
     "C=": ClientRecord,
     "P=": PoolRecord,
     "T=": PerfRecord,
 }
-_ONCE = ("G=", "T=")
-_IDS_OF_LINE = {"C=": ("cli_id",), "P=": ("cli_id", "pool_id")}
+_IDS_OF_LINE = {"C=": ("CI",), "P=": ("CI", "PI")}
 
 
 def parse_listing(text: bytes) -> Listing:
@@ -44,26 +42,26 @@ def parse_listing(text: bytes) -> Listing:
     unfinished = lines[-1] != ""
     if not unfinished:
         lines.pop()
-    shapes = raw.translate(None, _NOT_SEPARATORS).split(b"\n")  # of each line its colons and commas
-    plain = not raw.translate(None, _PLAIN)  # int() takes more than digits: "1_0", "+1", " 1"
 
-    found: dict[str, list[Any]] = {head: [] for head in _RECORD_OF_LINE}
-    plans: dict[str, _Plan] = {}
+    records = _records(lines)
+    clients = tuple(record for record in records if isinstance(record, ClientRecord))
+    pools = tuple(record for record in records if isinstance(record, PoolRecord))
+    host: GlobalRecord | None = None
+    perf: PerfRecord | None = None
     shared: list[SharedPoolRecord] = []
     garbled: list[str] = []
     unknown: list[str] = []
     ended = False
-    for line, shape in zip(lines, shapes, strict=False):
-        head = line[:2]
-        plan = plans.get(head)
-        record = plan.read(line, shape) if plan is not None and plain else None
-        if record is None and head in found:
-            record = _read_carefully(head, line)
-            if record is not None and shape and not record.unknown:
-                plans[head] = _Plan(type(record), line, shape)
-        if record is not None and not (found[head] and head in _ONCE):
-            found[head].append(record)
-        elif head == "S=":
+    others = [
+        number for number, record in enumerate(records) if not isinstance(record, (PoolRecord, ClientRecord))
+    ]
+    for number in others:
+        line, record = lines[number], records[number]
+        if isinstance(record, GlobalRecord) and host is None:
+            host = record
+        elif isinstance(record, PerfRecord) and perf is None:
+            perf = record
+        elif line.startswith("S="):
             pool = _read_shared(line, shared)
             if pool is None:
                 garbled.append(line)
@@ -76,9 +74,6 @@ def parse_listing(text: bytes) -> Listing:
         else:
             unknown.append(line)
 
-    host: GlobalRecord | None = found["G="][0] if found["G="] else None
-    perf: PerfRecord | None = found["T="][0] if found["T="] else None
-    clients, pools = tuple(found["C="]), tuple(found["P="])
     problems = ["the text is empty"] if not raw else ["the last line is not finished"] if unfinished else []
     if raw and (host is not None) != (ended or perf is not None):
         problems.append("the G= line is missing" if host is None else "the T line is missing")
@@ -129,52 +124,63 @@ def _pool_type(text: str) -> str:
 
 
 _NOT_DECIMAL: dict[str, Callable[[str], Any]] = {"hex": _hexadecimal, "letters": _pool_type}
+_PATTERNS = {"hex": "[0-9A-Fa-f]{1,16}", "letters": "[EP][PS]"}  # decimals of 19 digits are less than 2**64
 _CONVERTERS = {**_NOT_DECIMAL, "number": _unsigned_32, "id": _identity}
 
 
-class _Plan:
-    """How to read a line of plain characters with exactly the keys of one that was read carefully."""
-
-    __slots__ = ("keys", "not_decimal", "order", "record_type", "shape")
-
-    def __init__(self, record_type: type[Record], line: str, shape: bytes) -> None:
-        self.record_type, self.shape = record_type, shape
-        self.keys = line.replace(":", ",").split(",")[::2]  # the first with the line's type before it: "P=CI"
-        at = {key[-2:]: position for position, key in enumerate(self.keys)}
-        absent = len(self.keys)  # `read` puts None there, and an empty `unknown` behind it
-        self.order = itemgetter(*(at.get(tag.key, absent) for tag in record_type.tags), absent + 1)
-        self.not_decimal = [
-            (at[tag.key], _NOT_DECIMAL[tag.unit])
-            for tag in record_type.tags
-            if tag.key in at and tag.unit in _NOT_DECIMAL
-        ]
-
-    def read(self, line: str, shape: bytes) -> Record | None:
-        """The line's record, or None: read it carefully."""
-        parts = line.replace(":", ",").split(",")
-        if parts[::2] != self.keys or shape != self.shape:
-            return None
-        texts = parts[1::2]
-        try:
-            others = [(position, convert(texts[position])) for position, convert in self.not_decimal]
-            for position, _ in others:
-                texts[position] = "0"
-            values: list[Any] = list(map(int, texts))
-        except ValueError:
-            return None
-        if max(values) > U64_MAX:
-            return None
-        for position, value in others:
-            values[position] = value
-        values += (None, ())
-        return self.record_type(self.order(values))
+def _records(lines: Sequence[str]) -> list[Record | None]:
+    """The record of each line; None for a line of another kind, and for one that is not understood."""
+    records: list[Record | None] = [None] * len(lines)
+    for head, ids in _IDS_OF_LINE.items():
+        record_type = _RECORD_OF_LINE[head]
+        numbers = [number for number, line in enumerate(lines) if line.startswith(head)]
+        some = [lines[number] for number in numbers]
+        for keys, fitting, rows in alike(some, lambda key, of=record_type: _pattern(of, key)):  # type: ignore[misc]
+            if not set(ids) <= set(keys):
+                continue
+            for at, record in zip(fitting, _read_together(record_type, keys, rows), strict=True):
+                records[numbers[at]] = record
+    return [
+        _read_carefully(line) if record is None else record
+        for line, record in zip(lines, records, strict=True)
+    ]
 
 
-def _read_carefully(head: str, line: str) -> Record | None:
+def _read_together(record_type: type[Record], keys: Sequence[str], rows: Rows) -> Iterator[Record]:
+    """The record of each row, whose texts are those of `keys` and fit their patterns."""
+    texts = dict(zip(keys, zip(*rows, strict=True), strict=True))
+    values = [_column(texts[tag.key], tag) if tag.key in texts else repeat(None) for tag in record_type.tags]
+    return map(record_type, zip(*values, repeat(())))
+
+
+def _column(texts: Sequence[str], tag: Tag) -> Iterable[Any]:
+    """The values of `tag`, whose texts fit its pattern."""
+    if tag.unit == "letters":
+        return texts
+    convert = _NOT_DECIMAL.get(tag.unit, int)
+    distinct = set(texts)
+    if len(distinct) == 1:
+        return repeat(convert(texts[0]), len(texts))
+    if len(distinct) * 4 > len(texts):
+        return map(convert, texts)
+    return map(
+        {text: convert(text) for text in distinct}.__getitem__, texts
+    )  # of idle pools: nearly all are zeros
+
+
+def _pattern(record_type: type[Record], key: str) -> str | None:
+    """Of the values of `key` that need no care; None for a key that is not in the table."""
+    position = record_type.by_key.get(key)
+    return None if position is None else _PATTERNS.get(record_type.tags[position].unit, "[0-9]{1,19}")
+
+
+def _read_carefully(line: str) -> Record | None:
     """A line whatever its order and completeness; None where an id is missing that its type of line must have."""
-    record_type = _RECORD_OF_LINE[head]
+    record_type = _RECORD_OF_LINE.get(line[:2])
+    if record_type is None:
+        return None
     record = _fill(record_type, line[2:])
-    if any(getattr(record, name) is None for name in _IDS_OF_LINE.get(head, ())):
+    if any(record[record_type.by_key[key]] is None for key in _IDS_OF_LINE.get(line[:2], ())):
         return None
     return _without_empty_minima(record) if isinstance(record, PerfRecord) else record
 

@@ -16,14 +16,13 @@ import os
 import stat
 import struct
 import zlib
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from xm_tmem.errors import BadInput, BadListing, Failed
-from xm_tmem.listing.report import Report, read_report
+from xm_tmem.listing.capture import MAGIC, MAX_TEXT_BYTES, Capture, is_recording, open_to_read
+from xm_tmem.named_tuple import NamedTuple
 
-MAGIC = b"xm-tmem recording 1\n"
-MAX_TEXT_BYTES = 64 << 20
 MAX_HEADLINE_BYTES = 16 << 20
 MAX_PACKED_BYTES = 64 << 20
 _HEAD = struct.Struct("<4sdII")
@@ -31,32 +30,6 @@ _HEAD_CRC = struct.Struct("<I")
 HEAD_BYTES = _HEAD.size + _HEAD_CRC.size
 _MARK = b"XMR1"
 _MAX_TIMESTAMP = 253402300799.0  # the end of the year 9999
-
-
-class Capture(NamedTuple):
-    """What one host listed at one moment. Domain names and all else but the numbers are hostile text."""
-
-    timestamp: float  # seconds since 1970
-    connection: str
-    text: bytes
-    host: Mapping[str, Any]  # what the host was, as plain data
-    domains: tuple[Mapping[str, Any], ...]  # its domains, each with at least a "domain_id"
-
-    def report(self) -> Report:
-        """The capture as something to show."""
-        release = self.host.get("release")
-        return read_report(
-            self.text,
-            connection=self.connection,
-            timestamp=self.timestamp,
-            release=release if isinstance(release, str) and release else None,
-            names=self.names(),
-        )
-
-    def names(self) -> dict[int, str]:
-        """The domains' names by id, of those that have one."""
-        named = ((each["domain_id"], each.get("name")) for each in self.domains)
-        return {domain_id: name for domain_id, name in named if isinstance(name, str) and name}
 
 
 class Place(NamedTuple):
@@ -79,13 +52,6 @@ class Contents(NamedTuple):
     end: int
     torn: bool  # the rest is a record of which the end is missing: what a killed writer leaves
     rest: int  # bytes from `end` on
-
-
-def is_recording(file: BinaryIO) -> bool:
-    """Does `file` hold a recording? It is at its beginning, before and after."""
-    found = file.read(len(MAGIC)) == MAGIC
-    file.seek(0)
-    return found
 
 
 def scan(file: BinaryIO) -> Contents:
@@ -202,19 +168,6 @@ class Recording:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def open_to_read(path: str) -> BinaryIO:
-    """A regular file to read. Raises BadInput."""
-    try:
-        if not os.path.isfile(path):
-            os.stat(path)
-            raise BadInput(f"{path} is no file")
-        return open(path, "rb")
-    except OSError as error:
-        raise BadInput(f"{path}: {error.strerror}") from None
-    except ValueError as error:  # a NUL in the name
-        raise BadInput(f"{path!r}: {error}") from None
 
 
 class Recorder:

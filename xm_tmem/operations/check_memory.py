@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from zlib import crc32
 
 from xm_tmem.errors import BadInput, BadListing, Failed
-from xm_tmem.listing.recording import MAGIC, Capture, Recording, pack
+from xm_tmem.listing.capture import MAGIC, Capture
+from xm_tmem.listing.recording import Recording, pack
 from xm_tmem.operations.atomic_file import replace_file
 
 _OWNER_ALONE = 0o600

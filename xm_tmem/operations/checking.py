@@ -15,8 +15,8 @@ from xm_tmem.backends.interface import Backend, HostInfo, TmemState, why_no_tmem
 from xm_tmem.errors import TmemError
 from xm_tmem.ids import DomainId
 from xm_tmem.listing import derive
+from xm_tmem.listing.capture import Capture
 from xm_tmem.listing.delta import SAME, ReportDelta, compare
-from xm_tmem.listing.recording import Capture
 from xm_tmem.listing.records import PoolRecord
 from xm_tmem.listing.report import Report
 from xm_tmem.operations.recording import capture

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from xm_tmem.backends.interface import Backend, Capability, DomainInfo, HostInfo, require
-from xm_tmem.listing.recording import Capture
+from xm_tmem.listing.capture import Capture
 
 _LEFT_OUT = ("connection", "release_has_tmem", "recorded_at")
 

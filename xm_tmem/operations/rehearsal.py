@@ -39,6 +39,11 @@ class Rehearsal:
     def capabilities(self) -> Capability:
         return self._backend.capabilities
 
+    @property
+    def directories(self) -> Sequence[object]:
+        """Who names the domains, if anybody does."""
+        return getattr(self._backend, "directories", ())
+
     def close(self) -> None:
         self._backend.close()
 

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 
 from xm_tmem.backends.interface import Backend, DomainInfo
 from xm_tmem.errors import BadInput, NoSuchDomain, TmemError
-from xm_tmem.ids import DomainId, domain_id
+from xm_tmem.ids import CANONICAL_UUID, DomainId, domain_id
 from xm_tmem.operations.outcome import Target
 
-_NUMBER = re.compile(r"-?[0-9]+", re.ASCII)
-_UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.ASCII)
 MAX_DOMAIN_TEXT = 256
 """Characters of the longest DOMAIN that is looked up at all."""
 
@@ -26,14 +24,14 @@ def resolve(domains: Sequence[DomainInfo], text: str) -> DomainInfo:
     if not text or len(text) > MAX_DOMAIN_TEXT:
         raise BadInput("a domain is written as its id, uuid or name")
     named = [domain for domain in domains if domain.name == text]
-    if _NUMBER.fullmatch(text):
+    if re.fullmatch("-?[0-9]+", text):
         found = [domain for domain in domains if domain.domain_id == int(text)] or named
         if not found:
             domain_id(
                 int(text)
             )  # an id that cannot be is an input error, and is told from one that is not there
     else:
-        wanted = text.lower().replace("-", "") if _UUID.fullmatch(text.lower()) else None
+        wanted = text.lower().replace("-", "") if re.fullmatch(CANONICAL_UUID, text.lower()) else None
         by_uuid = [d for d in domains if wanted and d.uuid and d.uuid.lower().replace("-", "") == wanted]
         found = by_uuid or named
     if not found:

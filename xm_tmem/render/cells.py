@@ -43,7 +43,22 @@ def visible(text: str) -> str:
 def cell_texts(values: Iterable[Any], unit: str, units: str) -> list[str]:
     """The texts of a column's values, all of one unit; `units` is one of listing.select.UNITS."""
     write = _writer(unit, units)
+    if unit == "ratio":
+        # Of thousands, few differ: most are of idle pools.
+        return list(map(_Written(write).__getitem__, values))
     return [ABSENT if value is None else write(value) for value in values]
+
+
+class _Written(dict[Any, str]):
+    """The texts of values, each written once."""
+
+    def __init__(self, write: Callable[[Any], str]) -> None:
+        super().__init__({None: ABSENT})
+        self._write = write
+
+    def __missing__(self, value: Any) -> str:
+        self[value] = text = self._write(value)
+        return text
 
 
 def cell_text(value: Any, unit: str, units: str) -> str:

@@ -22,7 +22,7 @@ def render(blocks: Iterable[Block], *, units: str = "pages", headings: bool = Tr
         )
         if block.title and headings:
             lines.insert(0, f"{block.title}:")
-        texts.append("".join(f"{line}\n" for line in lines))
+        texts.append("\n".join([*lines, ""]))
     return "\n".join(texts)
 
 
@@ -33,7 +33,7 @@ def section_lines(section: Section, units: str, headings: bool) -> list[str]:
         texts = cell_texts(column.values, column.unit, units)
         if headings:
             texts.insert(0, column.heading)
-        if all(map(str.isascii, texts)):
+        if "".join(texts).isascii():
             width = max(map(len, texts), default=0)
             formats.append(f"%-{width}s" if is_left_aligned(column.unit) else f"%{width}s")
         else:

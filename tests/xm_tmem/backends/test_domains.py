@@ -13,6 +13,7 @@ from xm_tmem.backends.domains import MAX_NAME_CHARACTERS, clean_name, clean_uuid
 from xm_tmem.backends.domains.libvirt_directory import LibvirtDirectory
 from xm_tmem.backends.domains.xenstore_directory import XenstoreDirectory
 from xm_tmem.backends.interface import DomainInfo
+from xm_tmem.errors import Disconnected
 from xm_tmem.ids import DomainId
 
 STORE = {
@@ -112,6 +113,55 @@ def test_a_host_of_several_domains(tmp_path: Path) -> None:
 def test_a_libvirt_that_does_not_answer_knows_nobody(capfd: pytest.CaptureFixture[str]) -> None:
     directory = LibvirtDirectory("qemu+unix:///system?socket=/no/such/socket")
     assert directory.domains() == []
+    assert directory.problem is not None
+    assert "/no/such/socket" in directory.problem
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("libvirt")
+def test_libvirt_tells_when_a_domain_starts_and_nothing_else() -> None:
+    import libvirt
+
+    events = LibvirtDirectory("test:///default").events()
+    assert events is not None
+    host = libvirt.open("test:///default")
+    try:
+        domain = host.lookupByName("test")
+        assert not events.wait(0)
+        domain.suspend()
+        domain.resume()
+        domain.destroy()
+        assert not events.wait(0.3)
+        domain.create()
+        assert events.wait(10)
+        assert not events.wait(0)
+    finally:
+        events.close()
+        host.close()
+
+
+@pytest.mark.usefixtures("libvirt")
+@pytest.mark.parametrize("how", ["told", "noticed", "failing"])
+def test_a_lost_libvirt_is_an_error(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import libvirt
+
+    events = LibvirtDirectory("test:///default").events()
+    assert events is not None
+    if how == "told":
+        events._closed(None, 0, None)
+    elif how == "noticed":
+        monkeypatch.setattr(libvirt.virConnect, "isAlive", lambda connection: 0)
+    else:
+        events.close()  # every question is an error then
+    with pytest.raises(Disconnected, match="test:///default"):
+        events.wait(0.01)
+    events.close()
+
+
+@pytest.mark.usefixtures("libvirt")
+def test_a_libvirt_that_does_not_answer_tells_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    directory = LibvirtDirectory("qemu+unix:///system?socket=/no/such/socket")
+    assert directory.events() is None
     assert directory.problem is not None
     assert "/no/such/socket" in directory.problem
     assert capfd.readouterr() == ("", "")

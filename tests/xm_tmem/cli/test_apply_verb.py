@@ -3,11 +3,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.xm_tmem.cli.conftest import Host, Xm
+from xm_tmem.backends.domains.libvirt_directory import LibvirtDirectory
+from xm_tmem.backends.hypercall import HypercallBackend
+from xm_tmem.backends.registry import domain_events
+from xm_tmem.backends.transport.inprocess import InProcessTransport
+from xm_tmem.operations.rehearsal import Rehearsal
 
 UUID = "01234567-89ab-cdef-0123-456789abcdef"
 WISHES = f"domains:\n  web: {{weight: 200, compress: on}}\n  db: {{weight: 50, allow: [{UUID}]}}\n"
@@ -125,3 +135,90 @@ def test_watch_applies_again_when_a_domain_comes_back_with_a_new_id(
     # Authorised once for each life of the domain, not at every look.
     changed = "weight 0 -> 200, 1 shared pools allowed"
     assert ran.out == f"web (1): {changed}\nweb (9): {changed}\n"
+
+
+class LibvirtHost(Host):
+    """A model whose domains are named, and whose starts are told, by libvirt's test driver."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names = {}
+        for domid in (1, 2, 3):
+            self.hv.destroy_domain(domid)
+
+    def backend(self, name: str) -> HypercallBackend:
+        return HypercallBackend(
+            name, InProcessTransport(self.hv, self.names), [LibvirtDirectory("test:///default")]
+        )
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("first_pool_after_s", [0, 0.3])
+def test_watch_looks_at_once_when_libvirt_says_that_a_domain_starts(
+    xm: Xm, hosts: dict[str, Host], tmp_path: Path, first_pool_after_s: float
+) -> None:
+    libvirt = pytest.importorskip("libvirt", reason="libvirt-python (extra `libvirt`) is not installed")
+    host = hosts[""] = LibvirtHost()
+    path = tmp_path / "wishes.yaml"
+    path.write_text("domains: {test: {weight: 200}}\n")
+    connection = libvirt.open("test:///default")
+    domain = connection.lookupByName("test")
+    before, after = domain.ID(), domain.ID() + 1
+    host.hv.create_domain(before).new_pool()
+
+    def restart() -> None:
+        until(lambda: host.weight(before) == 200)
+        time.sleep(0.2)  # until the first look is over
+        host.hv.destroy_domain(before)
+        guest = host.hv.create_domain(after)
+        if not first_pool_after_s:
+            guest.new_pool()
+        domain.destroy()
+        domain.create()
+        if first_pool_after_s:
+            time.sleep(first_pool_after_s)
+            guest.new_pool()
+        until(lambda: host.weight(after) == 200)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    ran = xm("-v", "tmem-apply", "--watch", "1h", str(path))
+    thread.join()
+    connection.close()
+    assert "xm: looking every 3600 s and when libvirt says that a domain starts\n" in ran.err
+    assert ran.out == "".join(f"test ({domid}): weight 0 -> 200\n" for domid in (before, after))
+    assert ran.status == 130
+    assert ran.err.endswith("xm: interrupted\n")
+
+
+def test_a_dry_run_is_told_of_starts_too() -> None:
+    pytest.importorskip("libvirt", reason="libvirt-python (extra `libvirt`) is not installed")
+    events = domain_events(Rehearsal(LibvirtHost().backend("model:x")))
+    assert events is not None
+    events.close()
+    assert domain_events(Host().backend("model:x")) is None
+
+
+def test_without_libvirt_watch_looks_at_intervals(
+    xm: Xm, hosts: dict[str, Host], file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "libvirt", None)
+    hosts[""] = LibvirtHost()
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    ran = xm("-v", "tmem-apply", "--watch", "7s", str(file))
+    assert ran.status == 130
+    assert slept == [7.0] * 3
+    assert "xm: looking every 7 s\n" in ran.err

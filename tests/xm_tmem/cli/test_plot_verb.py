@@ -12,7 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.xm_tmem.cli.conftest import OID, Host, Xm
-from xm_tmem.listing.recording import Capture, Recorder
+from xm_tmem.listing.capture import Capture
+from xm_tmem.listing.recording import Recorder
 
 HOSTILE = '_a$\\frac{b}$ <script>"\x1b[2J\u202e\u65e5\ud800'
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.xm_tmem.cli.conftest import OID, Host, Xm
-from xm_tmem.listing.recording import Capture, Recorder, Recording
+from xm_tmem.listing.capture import Capture
+from xm_tmem.listing.recording import Recorder, Recording
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import pytest
 
 from tests.xm_tmem.cli.test_process import command, environment, imported, on_terminal, shell, xm
 from xm_tmem.backends.replay import open_saved
-from xm_tmem.listing.recording import Capture, Recorder, Recording
+from xm_tmem.listing.capture import Capture
+from xm_tmem.listing.recording import Recorder, Recording
 
 LISTING = (
     b"G=Tt:%d,Te:0,Ta:5,Et:%d,Ec:7,Pc:9\nC=CI:1,ww:0,ca:0,co:0,fr:0,Tc:0,Ge:0,Pp:0,Gp:0\n"

@@ -233,17 +233,6 @@ def _assert_same(
 
 
 @settings(max_examples=200)
-@given(texts.mutilated())
-def test_the_fast_path_reads_what_the_careful_one_reads(text: bytes) -> None:
-    text = text.partition(b"\0")[0]
-    fast = parse_listing(text + b"\n")
-    careful = parse_listing(text + b"\n#\n")  # one odd character, and every line is read carefully
-    for name in ("global_", "shared", "clients", "pools", "perf", "garbled"):
-        assert getattr(fast, name) == getattr(careful, name)
-    assert (*fast.unknown, "#") == careful.unknown
-
-
-@settings(max_examples=200)
 @given(st.binary(max_size=300) | texts.mutilated())
 def test_no_bytes_are_too_hostile(text: bytes) -> None:
     listing = parse_listing(text)

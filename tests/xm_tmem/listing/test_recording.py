@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 
 from xm_tmem.errors import BadInput, BadListing, Failed
 from xm_tmem.listing import recording
-from xm_tmem.listing.recording import MAGIC, Capture, Recorder, Recording, pack
+from xm_tmem.listing.capture import MAGIC, Capture
+from xm_tmem.listing.recording import Recorder, Recording, pack
 
 TEXT = b"G=Tt:1\nC=CI:1,ww:5\nT\n"
 
@@ -172,7 +173,7 @@ def test_a_full_disk_leaves_the_recording_as_it_was(path: str, monkeypatch: pyte
 def test_a_writer_killed_at_any_moment_leaves_a_recording(path: str) -> None:
     program = (
         "import sys\n"
-        "from xm_tmem.listing.recording import Capture, Recorder\n"
+        "from xm_tmem.listing.capture import Capture\nfrom xm_tmem.listing.recording import Recorder\n"
         "with Recorder(sys.argv[1]) as recorder:\n"
         "    for number in range(10**6):\n"
         "        text = b'P=CI:1\\n' * (1 + number % 5000)\n"

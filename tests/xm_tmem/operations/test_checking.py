@@ -11,7 +11,7 @@ from xm_tmem.backends.interface import HostInfo, PoolInfo, TmemState
 from xm_tmem.backends.replay import ReplayBackend
 from xm_tmem.errors import BadInput, NoClient
 from xm_tmem.ids import DomainId, PoolId, SharedUuid
-from xm_tmem.listing.recording import Capture
+from xm_tmem.listing.capture import Capture
 from xm_tmem.operations.checking import Checked, Finding, check
 from xm_tmem.operations.rules import RULES, Limits, limits
 

@@ -14,10 +14,11 @@ Sources: xen/include/public/{sysctl,domctl,tmem}.h of each stable branch; sizes 
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from xm_tmem.backends.interface import Capability
 from xm_tmem.errors import Unsupported
+from xm_tmem.named_tuple import NamedTuple
 
 TMEMC: Final = "tmemc"
 SYSCTL: Final = "sysctl"

@@ -7,10 +7,13 @@ libvirt's Xen driver does not know every domain that xl started, so it only adds
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from xm_tmem.backends.interface import DomainInfo
 from xm_tmem.ids import DomainId
+
+if TYPE_CHECKING:
+    from xm_tmem.backends.domains.libvirt_events import LibvirtEvents
 
 # virDomainState as xl's letters. Running is also what libvirt says of a domain that waits for something to do.
 _STATES: Final = MappingProxyType(
@@ -26,13 +29,9 @@ class LibvirtDirectory:
         self.problem: str | None = None  # why the last question was not answered
 
     def domains(self) -> list[DomainInfo]:
-        self.problem = None
-        try:
-            import libvirt
-        except ImportError as error:
-            self.problem = f"libvirt-python is not installed ({error})"
+        libvirt = self._module()
+        if libvirt is None:
             return []
-        libvirt.registerErrorHandler(_keep_quiet, None)  # it would print every error to standard error
         try:
             connection = libvirt.openReadOnly(self._uri)
             try:
@@ -43,6 +42,30 @@ class LibvirtDirectory:
         except libvirt.libvirtError as error:
             self.problem = f"{self._uri}: {error}"
             return []
+
+    def events(self) -> LibvirtEvents | None:
+        """Events of domains that start, from now on; None where nobody tells any."""
+        libvirt = self._module()
+        if libvirt is None:
+            return None
+        from xm_tmem.backends.domains.libvirt_events import LibvirtEvents
+
+        try:
+            return LibvirtEvents(libvirt, self._uri)
+        except libvirt.libvirtError as error:
+            self.problem = f"{self._uri}: {error}"
+            return None
+
+    def _module(self) -> Any:
+        """libvirt-python, or None."""
+        self.problem = None
+        try:
+            import libvirt
+        except ImportError as error:
+            self.problem = f"libvirt-python is not installed ({error})"
+            return None
+        libvirt.registerErrorHandler(_keep_quiet, None)  # it would print every error to standard error
+        return libvirt
 
 
 def _domain_info(domain: Any) -> DomainInfo:

@@ -32,8 +32,8 @@ from hypervisor_model.tmem.obj import Obj, Oid, as_oid, check_index, check_oid, 
 from hypervisor_model.tmem.page import (
     Invalidated,
     Pgp,
+    append,
     append_ephemeral,
-    append_persistent,
     count_descriptor,
     free_data,
     move_to_young_end,
@@ -206,7 +206,7 @@ def put_with(
         return take_back(tmem, pgp, obj, pool, is_new, rc)
     client = pool.client
     if persistent:
-        append_persistent(pgp, pool)
+        append(pgp, pool.persistent_head)
         client.succ_pers_puts += 1
     else:
         append_ephemeral(tmem, pgp, client)

@@ -189,17 +189,11 @@ def append_ephemeral(tmem: Tmem, pgp: Pgp, client: Client) -> None:
     pgp.global_next = head
     last.global_next = pgp
     head.global_prev = pgp
-    head = client.ephemeral_head
-    last = head.list_prev
-    pgp.list_prev = last
-    pgp.list_next = head
-    last.list_next = pgp
-    head.list_prev = pgp
+    append(pgp, client.ephemeral_head)
 
 
-def append_persistent(pgp: Pgp, pool: Pool) -> None:
-    """Put a page at the end of its pool's list."""
-    head = pool.persistent_head
+def append(pgp: Pgp, head: Pgp) -> None:
+    """Put a page at the end of the list of a client or a pool."""
     last = head.list_prev
     pgp.list_prev = last
     pgp.list_next = head

@@ -14,6 +14,7 @@ from hypervisor_model.tmem.client import NO_UUID, Client
 from hypervisor_model.tmem.memory import free, malloc
 from hypervisor_model.tmem.obj import NO_CLIENT, destruction_order
 from hypervisor_model.tmem.ops import obj_destroy
+from hypervisor_model.tmem.page import append
 from hypervisor_model.tmem.pool import Pool, Sharer
 
 if TYPE_CHECKING:
@@ -114,12 +115,7 @@ def give_back_pages(client: Client) -> None:
     while (pgp := head.list_next) is not head:
         head.list_next = pgp.list_next
         pgp.list_next.list_prev = head
-        target = pgp.obj.pool.client.ephemeral_head
-        last = target.list_prev
-        pgp.list_prev = last
-        pgp.list_next = target
-        last.list_next = pgp
-        target.list_prev = pgp
+        append(pgp, pgp.obj.pool.client.ephemeral_head)
 
 
 def authorise(tmem: Tmem, client: Client | None, cli_id: int, uuid: tuple[int, int], allow: int) -> int:

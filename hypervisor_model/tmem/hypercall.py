@@ -108,7 +108,10 @@ def do_tmem_op(tmem: Tmem, guest: Guest, argument: bytes | bytearray, buffers: B
             return guest.put(pool_id, oid, index, domain.memory.read_frame(gfn))
         if cmd == TMEM_FLUSH_PAGE:
             return guest.flush_page(pool_id, oid, index)
-        rc, page = guest.get_to(pool_id, oid, index, domain.memory.writable(gfn))
+        if domain.memory.writable(gfn):
+            rc, page = guest.get(pool_id, oid, index)
+        else:
+            rc, page = guest.get_to(pool_id, oid, index, False)
         if page is not None:
             domain.memory.store(gfn, page)
         return rc

@@ -32,6 +32,7 @@ HOT = (
             "lru",
             "memory",
             "swap",
+            "versions",
             "workloads/popularity",
         )
     ),

@@ -20,6 +20,7 @@ from hypervisor_model.guests.handle import ANON, FS_SHIFT, INDEX_MASK, INODE_MAS
 from hypervisor_model.guests.inodes import InodeCache
 from hypervisor_model.guests.lru import DIRTY, WRITTEN, OneList, PageLists
 from hypervisor_model.guests.swap import SwapDevice
+from hypervisor_model.guests.versions import Versions
 
 SWAP_CLUSTER: Final = 32  # pages freed by one round of reclaim (SWAP_CLUSTER_MAX)
 
@@ -33,7 +34,6 @@ class GuestMemory:
     """
 
     __slots__ = (
-        "_versions",
         "cleancache",
         "committed",
         "contents",
@@ -56,6 +56,7 @@ class GuestMemory:
         "swap_readahead",
         "totalram",
         "unused_slots",
+        "versions",
         "wait_until_ns",
         "written_back",
     )
@@ -97,7 +98,7 @@ class GuestMemory:
         self.wait_until_ns = 0
         self.file_faults = self.file_reads = self.swap_ins = self.swap_outs = self.major_faults = 0
         self.written_back = self.out_of_memory = self.unused_slots = 0
-        self._versions: dict[int, int] = {}  # of file pages that were written
+        self.versions = Versions()
 
     @property
     def pages(self) -> dict[int, int]:
@@ -240,7 +241,7 @@ class GuestMemory:
         goal = self.totalram - count
         lists, contents, cleancache = self.lists, self.contents, self.cleancache
         pages = lists.pages
-        versions = self._versions
+        versions = self.versions
         puts = stuck = 0
         swap_outs, write_backs = self.swap_outs, self.written_back
         frontswap = self.frontswap
@@ -265,8 +266,7 @@ class GuestMemory:
                 if flags & WRITTEN:
                     cleancache.invalidate_page(mount, oid, index)
                     continue
-            version = versions.get(key, 0) if versions else 0
-            cleancache.put_page(mount, oid, index, contents.file_page(key, version))
+            cleancache.put_page(mount, oid, index, contents.file_page(key, versions.of(key)))
             puts += 1
         if frontswap is not None:
             puts += frontswap.succ_stores + frontswap.failed_stores - stores
@@ -276,7 +276,7 @@ class GuestMemory:
     def _note_written(self, key: int, flags: int) -> None:
         """A dirty file page is to be written: it has a new content on the disk from now on."""
         if flags & DIRTY:
-            self._versions[key] = self._versions.get(key, 0) + 1
+            self.versions.wrote(key)
             self.written_back += 1
 
     def _write_out(self, now_ns: int, file_pages: int, swap_pages: int) -> int:
@@ -321,7 +321,7 @@ class GuestMemory:
             if flags & WRITTEN:
                 self.cleancache.invalidate_page(mount, oid, key & INDEX_MASK)
             else:
-                page = self.contents.file_page(key, self._versions.get(key, 0))
+                page = self.contents.file_page(key, self.versions.of(key))
                 self.cleancache.put_page(mount, oid, key & INDEX_MASK, page)
         self.cleancache.invalidate_inode(mount, oid)
         return self._write_out(now_ns, self.written_back - write_backs, 0)
@@ -332,7 +332,7 @@ class GuestMemory:
         for key in range(first, first + length):
             if self.lists.discard(key) is not None:
                 self.cleancache.invalidate_page(mount, oid, key & INDEX_MASK)
-            self._versions.pop(key, None)
+        self.versions.forget(first, length)
         self.inodes.remove(first)
         self.cleancache.invalidate_inode(mount, oid)
 

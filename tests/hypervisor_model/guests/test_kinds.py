@@ -18,6 +18,7 @@ from hypervisor_model.guests.kinds import BALLOONS, WORKLOADS
 from hypervisor_model.guests.lru import OneList, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.swap import SwapDevice
+from hypervisor_model.guests.versions import Versions
 from hypervisor_model.guests.workloads.popularity import Popularity
 from hypervisor_model.object_graph.kinds import attribute_names
 from hypervisor_model.scenario.errors import ScenarioError
@@ -128,6 +129,7 @@ def test_a_guest_resumed_from_a_checkpoint_ends_like_one_that_was_not(tmp_path: 
         SwapDevice,
         Thread,
         TwoLists,
+        Versions,
     ],
 )
 def test_what_is_compiled_can_be_kept_in_a_checkpoint_of_either_build(cls: Any) -> None:

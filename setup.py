@@ -18,8 +18,24 @@ HOT = (
     "hypervisor_model/lib/*.py",
     "hypervisor_model/host/*.py",
     "hypervisor_model/tmem/*.py",
-    "hypervisor_model/guests/lru.py",
-    "hypervisor_model/guests/memory.py",
+    *(
+        f"hypervisor_model/guests/{name}.py"
+        for name in (
+            "cleancache",
+            "contents",
+            "costs",
+            "disk",
+            "frontswap",
+            "guest",
+            "handle",
+            "inodes",
+            "lru",
+            "memory",
+            "swap",
+            "versions",
+            "workloads/popularity",
+        )
+    ),
 )
 COLD = ("__init__.py", "check.py", "cycles.py", "options.py")
 

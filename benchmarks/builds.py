@@ -91,7 +91,7 @@ def measure() -> dict[str, Any]:
 
 def _older(place: Path) -> str:
     """A remark if the compiled build was made from other sources than these."""
-    for directory in ("lib", "host", "tmem", "guests"):
+    for directory in ("lib", "host", "tmem", "guests", "guests/workloads"):
         for source in sorted((ROOT / "hypervisor_model" / directory).glob("*.py")):
             copy = place / source.relative_to(ROOT)
             if not copy.exists() or copy.read_bytes() != source.read_bytes():

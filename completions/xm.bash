@@ -451,12 +451,13 @@ _xm() {
         'evaluate')
             case "$prev" in
                 --suite) :; return ;;
+                --jobs) :; return ;;
                 --write) _xm_files; return ;;
                 -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--suite --write -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--suite --jobs --write -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
             ;;
         'doctor')
             case "$prev" in

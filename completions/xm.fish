@@ -444,6 +444,7 @@ complete -c xm -n "__xm_at model sweep" -s v -l verbose -d 'Say more about what 
 complete -c xm -n "__xm_at model sweep" -l help -d 'Show this message and exit.'
 complete -c xm -n "__xm_at model sweep" -F
 complete -c xm -n "__xm_at evaluate" -l suite -x -d 'exact, reference, recorded, all, or one scenario such as X3 or R10.'
+complete -c xm -n "__xm_at evaluate" -l jobs -x -d 'Scenarios that run at a time; left out: one for each processor.'
 complete -c xm -n "__xm_at evaluate" -l write -r -F -d 'Write the Markdown report there too.'
 complete -c xm -n "__xm_at evaluate" -s c -l connect -x -a 'xen:/// xen+ssh:// model: scenario: replay:' -d 'The host to ask; may be repeated.'
 complete -c xm -n "__xm_at evaluate" -s o -l output -x -a 'auto table plain json jsonl yaml csv raw prometheus' -d 'One of auto, table, plain, json, jsonl, yaml, csv, raw, prometheus.'

@@ -25,6 +25,7 @@ from hypervisor_model.host.domain import Domain
 from hypervisor_model.host.guest_memory import Buffers, GuestMemory
 from hypervisor_model.host.heap import Heap
 from hypervisor_model.host.options import parse_command_line
+from hypervisor_model.host.reservation import decrease_reservation, increase_reservation
 from hypervisor_model.public.sysctl import (
     DOMAIN_INFO,
     XEN_DOMINF_RUNNING,
@@ -191,6 +192,15 @@ class Hypervisor:
     def set_max_pages(self, domid: int, max_pages: int) -> None:
         """How many pages the domain may own, from now on."""
         self._domains[domid].max_pages = max_pages
+
+    def decrease_reservation(self, domid: int, pages: int) -> int:
+        """XENMEM_decrease_reservation by the domain: how many of its frames went to the heap."""
+        return decrease_reservation(self.heap, self._domains[domid], pages)
+
+    def increase_reservation(self, domid: int, pages: int) -> int:
+        """XENMEM_increase_reservation or _populate_physmap by the domain: how many frames it was given."""
+        self.tmem.current = self._domains[domid]
+        return increase_reservation(self.heap, self._domains[domid], pages)
 
     def domain(self, domid: int) -> Guest:
         """The hypercalls of a domain. Raises KeyError if there is none."""

@@ -139,7 +139,7 @@ def test_content() -> None:
 
 
 def test_guests_store_pages() -> None:
-    answer = guests.measure(accesses=80_000, most=2, memory_mb=4)
+    answer = guests.measure(accesses=80_000, each=625, most=2, memory_mb=4, rounds=1)
     assert answer["operations"] > 1000
     assert set(answer["us"]) == {1, 2}
     assert answer["accesses_per_s"] > 0

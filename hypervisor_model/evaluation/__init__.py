@@ -9,6 +9,6 @@
 
 from hypervisor_model.evaluation import render
 from hypervisor_model.evaluation.result import Result, Verdict
-from hypervisor_model.evaluation.suite import SUITES, Scenario, run, scenarios
+from hypervisor_model.evaluation.suite import SUITES, Scenario, chosen, run, scenarios
 
-__all__ = ["SUITES", "Result", "Scenario", "Verdict", "render", "run", "scenarios"]
+__all__ = ["SUITES", "Result", "Scenario", "Verdict", "chosen", "render", "run", "scenarios"]

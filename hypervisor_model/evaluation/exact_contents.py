@@ -131,8 +131,7 @@ def x5() -> Result:
             failures.append("a domain at its maximum stored a persistent page")
         accepted = 0
         for given_up in (1, 10, 100, 389):
-            domain.tot_pages -= given_up
-            domain.own_pages -= given_up
+            hypervisor.decrease_reservation(1, given_up)
             held = domain.tot_pages - domain.own_pages
             index = 0
             while handle.put(pool, 1, accepted + index, b"page") == 1:

@@ -17,6 +17,7 @@ from hypervisor_model.evaluation import (
     recorded,
 )
 from hypervisor_model.evaluation.result import Result
+from hypervisor_model.evaluation.side_by_side import side_by_side
 
 SUITES: Final = ("exact", "reference", "recorded", "all")
 
@@ -76,29 +77,50 @@ def _single(function: Callable[[], Result], suite: str) -> Scenario:
     return Scenario(function.__name__.upper(), suite, _Single(function))
 
 
+def chosen(suite: str) -> list[Scenario]:
+    """The scenarios of a suite, or the one of this name. Raises ValueError for a name that is neither."""
+    found = [
+        case for case in scenarios() if suite in ("all", case.suite) or suite.upper() in case.name.split()
+    ]
+    if not found:
+        names = ", ".join(case.name for case in scenarios())
+        raise ValueError(f"no suite or scenario {suite!r}: there are {', '.join(SUITES)} and {names}")
+    return found
+
+
 def run(
-    suite: str = "all", progress: Callable[[Scenario, Result | None], None] | None = None
+    suite: str = "all",
+    progress: Callable[[Scenario, Result | None], None] | None = None,
+    *,
+    jobs: int = 1,
 ) -> list[Result]:
     """Run a suite, or one scenario by its name; `progress` hears of each before (None) and after it.
 
-    Raises ValueError for a name that is neither.
+    With more than one of `jobs`, so many run at a time in processes of their own. Raises ValueError for a name that is
+    neither, and whatever a scenario raises.
     """
     wanted = suite.upper()
-    chosen = [case for case in scenarios() if suite in ("all", case.suite) or wanted in case.name.split()]
-    if not chosen:
-        names = ", ".join(case.name for case in scenarios())
-        raise ValueError(f"no suite or scenario {suite!r}: there are {', '.join(SUITES)} and {names}")
-    results = []
-    for case in chosen:
+    cases = chosen(suite)
+
+    results: list[Result] = []
+
+    def begun(case: Scenario) -> None:
         if progress is not None:
             progress(case, None)
-        found = [
-            result for result in case.run() if wanted == result.scenario or wanted not in case.name.split()
-        ]
-        results += found
+
+    def ended(case: Scenario, found: list[Result]) -> None:
         for result in found:
-            if progress is not None:
-                progress(case, result)
+            if wanted == result.scenario or wanted not in case.name.split():
+                results.append(result)
+                if progress is not None:
+                    progress(case, result)
+
+    if jobs > 1 and len(cases) > 1:
+        side_by_side(cases, jobs, begun, ended)
+    else:
+        for case in cases:
+            begun(case)
+            ended(case, case.run())
     return sorted(results, key=_order)
 
 

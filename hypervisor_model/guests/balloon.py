@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The balloon: a guest's memory and its domain's reservation, kept equal.
 
-Models    drivers/xen/balloon.c with decrease_reservation and populate_physmap: frames that a guest gives up go to
-          the host's heap, where tmem finds them; frames it wants come from there, and tmem gives way for them.
+Models    drivers/xen/balloon.c: frames that a guest gives up go to the host's heap, where tmem finds them; frames it
+          wants come from there, and tmem gives way for them.  Both are hypercalls (XENMEM_*_reservation).
 Units     pages; _kb KiB.
 Left out  the balloon's own worker and its retries: a target is tried at once, and again at the next call.
 """
@@ -20,7 +20,7 @@ class Balloon:
 
     def __init__(self, hypervisor: Hypervisor, domid: int, guest: Guest) -> None:
         self._hypervisor = hypervisor
-        self._domain = hypervisor.domain(domid).domain
+        self._domid = domid
         self.guest = guest
         self.max_pfn = guest.memory.totalram
         self.low = self.high = guest.memory.totalram
@@ -31,30 +31,16 @@ class Balloon:
         memory = self.guest.memory
         target = min(target, self.max_pfn)
         if target < memory.totalram:
-            self._give_back(-memory.set_totalram(target, now_ns))
+            freed = -memory.set_totalram(target, now_ns)
+            self._hypervisor.decrease_reservation(self._domid, freed)
         elif target > memory.totalram:
-            memory.set_totalram(memory.totalram + self._take(target - memory.totalram), now_ns)
+            wanted = target - memory.totalram
+            given = self._hypervisor.increase_reservation(self._domid, wanted)
+            self.refused += wanted - given
+            memory.set_totalram(memory.totalram + given, now_ns)
         self.low = min(self.low, memory.totalram)
         self.high = max(self.high, memory.totalram)
         return memory.totalram
-
-    def _give_back(self, pages: int) -> None:
-        """C: decrease_reservation."""
-        self._domain.tot_pages -= pages
-        self._domain.own_pages -= pages
-        self._hypervisor.heap.free_heap_pages(pages)
-
-    def _take(self, wanted: int) -> int:
-        """C: populate_physmap; how many frames there were."""
-        domain = self._domain
-        allowed = min(wanted, domain.max_pages - domain.tot_pages)
-        taken = 0
-        while taken < allowed and self._hypervisor.heap.alloc_heap_pages(0, from_tmem=False):
-            taken += 1
-        domain.tot_pages += taken
-        domain.own_pages += taken
-        self.refused += wanted - taken
-        return taken
 
 
 class SelfBalloon:

@@ -9,6 +9,8 @@ Left out  the page lock: as in Linux, whoever calls has it.
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.guests.handle import INDEX_MASK, TmemHandle
 
 MAX_FILE_SYSTEMS: Final = 32  # of each kind: MAX_INITIALIZABLE_FS
@@ -28,8 +30,11 @@ def file_handle_oid(words: tuple[int, ...]) -> int | None:
     return oid
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Cleancache:
     """The front end of one guest. A `mount` is what init_fs returned and every other call takes."""
+
+    __slots__ = ("_backend", "_pools", "_uuids", "failed_gets", "invalidates", "puts", "succ_gets")
 
     def __init__(self, backend: TmemHandle | None = None) -> None:
         self.succ_gets = self.failed_gets = self.puts = self.invalidates = 0

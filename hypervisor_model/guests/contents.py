@@ -9,6 +9,8 @@ Left out  any likeness to real text beyond its compressed size.
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.guests.handle import FS_SHIFT
 from hypervisor_model.public.xen import PAGE_SIZE
 
@@ -46,6 +48,7 @@ def class_table(mix: dict[str, float]) -> bytes:
     return bytes(table)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Contents:
     """The pages of one guest. File pages are told by key and version, anonymous ones by a running number.
 
@@ -93,6 +96,7 @@ class Contents:
         return (kind << 64 | self._private | number).to_bytes(9, "big")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class ExpandedContents(Contents):
     """The same pages as bytes, for a host that looks inside them."""
 

@@ -5,20 +5,33 @@ The hypervisor's share was measured on the unmodified C of Xen 4.3 built for use
 not in the cache (docs/evaluation.md says how); the entry and the exit of a hypercall are an assumption.
 """
 
-from dataclasses import dataclass
+from mypy_extensions import mypyc_attr
 
 
-@dataclass(frozen=True, slots=True)
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Costs:
     """The defaults are of uncompressed pages; `COMPRESSED` is the same with LZO1X."""
 
-    hypercall_ns: int = 200
-    put_ns: int = 1129
-    get_hit_ns: int = 760
-    get_miss_ns: int = 66
-    flush_ns: int = 168
-    fault_ns: int = 1_000  # the guest's own way through a page fault
-    io_ns: int = 10_000  # setting up a disk request and taking its interrupt
+    __slots__ = ("fault_ns", "flush_ns", "get_hit_ns", "get_miss_ns", "hypercall_ns", "io_ns", "put_ns")
+
+    def __init__(
+        self,
+        *,
+        hypercall_ns: int = 200,
+        put_ns: int = 1129,
+        get_hit_ns: int = 760,
+        get_miss_ns: int = 66,
+        flush_ns: int = 168,
+        fault_ns: int = 1_000,
+        io_ns: int = 10_000,
+    ) -> None:
+        self.hypercall_ns = hypercall_ns
+        self.put_ns = put_ns
+        self.get_hit_ns = get_hit_ns
+        self.get_miss_ns = get_miss_ns
+        self.flush_ns = flush_ns
+        self.fault_ns = fault_ns  # the guest's own way through a page fault
+        self.io_ns = io_ns  # setting up a disk request and taking its interrupt
 
     def tmem_ns(self, *, puts: int, hits: int, misses: int, flushes: int) -> int:
         """CPU time of so many operations."""

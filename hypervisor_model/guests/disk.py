@@ -9,13 +9,18 @@ Left out  the elevator beyond a shorter seek when many wait, write caches, error
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 MS: Final = 1_000_000
 SEEK_NS: Final = 8 * MS  # average seek and half a turn at 7200 rpm
 PAGE_NS: Final = 40_000  # 4096 bytes at about 100 MB/s
 WRITES_MERGED: Final = 8
+SWAP_AREA: Final = -(1 << 40)  # where a swap device begins
+BACKLOG_NS: Final = 200_000_000  # whoever writes while this much is waiting to be written waits too
 NEAR: Final = 64  # pages: this far ahead is reached without a seek
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Disk:
     """Several guests may share one. `reads` and `writes` count requests, `pages_*` their pages.
 
@@ -71,3 +76,14 @@ class Disk:
         self.busy_ns += cost
         self.free_at_ns = max(self.free_at_ns, now_ns) + cost
         return self.free_at_ns
+
+    def write_out(self, now_ns: int, file_pages: int, swap_pages: int) -> int:
+        """Queue what one round of writeback wrote, a request for the files and one for the swap area.
+
+        Returns until when the writer has to wait: a time that is past unless much is waiting already.
+        """
+        if file_pages:
+            self.write(now_ns, 0, file_pages)
+        if swap_pages:
+            self.write(now_ns, SWAP_AREA, swap_pages)
+        return self.free_at_ns - BACKLOG_NS

@@ -10,6 +10,8 @@ Left out  locks.  A load that fails although its bit is set "should never happen
 from collections.abc import Callable
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.guests.handle import TmemHandle
 
 SWIZ_BITS: Final = 4  # 16 objects for each device instead of one, so that they can be locked apart
@@ -26,12 +28,26 @@ def iswiz(slot: int) -> int:
     return slot >> SWIZ_BITS
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Frontswap:
     """The front end of one guest.
 
     writethrough     a store is kept *and* reported as refused, so the page goes to disk too
     exclusive_gets   a load takes the page out of the pool (off for Xen, whose persistent gets leave it)
     """
+
+    __slots__ = (
+        "_backend",
+        "_maps",
+        "_pages",
+        "_pool",
+        "exclusive_gets",
+        "failed_stores",
+        "invalidates",
+        "loads",
+        "succ_stores",
+        "writethrough",
+    )
 
     def __init__(
         self, backend: TmemHandle, *, writethrough: bool = False, exclusive_gets: bool = False

@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from hypervisor_model.guests.lru import DIRTY
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.work import (
@@ -30,6 +32,7 @@ from hypervisor_model.guests.work import (
 SLICE_NS: Final = 4_000_000
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Thread:
     """One thread; what it has begun is in `actions`, `touch` and `position`."""
 
@@ -46,8 +49,27 @@ class Thread:
         self.finished_ns = -1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Guest:
     """Drives the threads of one guest; fulfils the scenario's GuestDriver."""
+
+    __slots__ = (
+        "_alive",
+        "_debt",
+        "_events",
+        "_idle",
+        "_order",
+        "_ready",
+        "_slice_ns",
+        "_timers",
+        "_until_ns",
+        "accesses",
+        "cpu_ns",
+        "memory",
+        "threads",
+        "time_ns",
+        "vcpus",
+    )
 
     def __init__(
         self,
@@ -213,9 +235,8 @@ class Guest:
     def _run_slice(self, thread: Thread, now_ns: int) -> int:
         """Let the thread work until it waits or its slice is over; returns when that is. This is the hot loop."""
         memory = self.memory
-        pages = memory.pages
-        use = memory.lists.touch
-        fault = memory.fault
+        lists = memory.lists
+        pages = lists.pages
         limit_ns = now_ns + self._slice_ns
         self.cpu_ns -= now_ns
         # Nothing else happens before this: a wait that ends earlier needs no event.
@@ -225,16 +246,17 @@ class Guest:
         memory.wait_until_ns = thread.wake_ns = 0
         while now_ns < limit_ns:
             touch = thread.touch
-            keys, cpu_ns, write, end = touch.keys, touch.cpu_ns, touch.write, touch.end
-            for position in range(thread.position, len(keys)):
-                key = keys[position]
+            listed, first, length = touch.listed, touch.first, len(touch)
+            cpu_ns, write, end = touch.cpu_ns, touch.write, touch.end
+            for position in range(thread.position, length):
+                key = first + position if listed is None else listed[position]
                 now_ns += cpu_ns
                 if key in pages:
-                    use(key)
+                    lists.touch(key)
                     if write and not pages[key] & DIRTY:
                         memory.make_dirty(key)
                 else:
-                    now_ns = fault(key, write, end, now_ns)
+                    now_ns = memory.fault(key, write, end, now_ns)
                     if memory.wait_until_ns > now_ns:
                         wake_ns = memory.wait_until_ns
                         if wake_ns >= alone_until_ns:
@@ -248,7 +270,7 @@ class Guest:
                     thread.position = position + 1
                     break
             else:
-                thread.position = len(keys)
+                thread.position = length
                 now_ns = self._next_action(thread, now_ns)
                 if thread.wake_ns <= now_ns and thread.finished_ns < 0:
                     continue
@@ -270,7 +292,7 @@ class Guest:
         if isinstance(action, Touch):
             thread.touch = action
             thread.position = 0
-            self.accesses += len(action.keys)
+            self.accesses += len(action)
         elif isinstance(action, Open):
             now_ns = memory.open_file(action.first, action.pages, now_ns)
         elif isinstance(action, Commit):

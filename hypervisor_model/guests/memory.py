@@ -7,7 +7,6 @@ Units     pages; times in nanoseconds of modelled time.  All counts are exact.
 Left out  the slab, huge pages, memory cgroups, NUMA; dirty pages wait for reclaim or for `sync`.
 """
 
-import random
 from typing import Final
 
 from mypy_extensions import mypyc_attr
@@ -15,15 +14,15 @@ from mypy_extensions import mypyc_attr
 from hypervisor_model.guests.cleancache import Cleancache
 from hypervisor_model.guests.contents import Contents
 from hypervisor_model.guests.costs import PLAIN, Costs
-from hypervisor_model.guests.disk import Disk
+from hypervisor_model.guests.disk import SWAP_AREA, Disk
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.handle import ANON, FS_SHIFT, INDEX_MASK, INODE_MASK, INODE_SHIFT
+from hypervisor_model.guests.inodes import InodeCache
 from hypervisor_model.guests.lru import DIRTY, WRITTEN, OneList, PageLists
 from hypervisor_model.guests.swap import SwapDevice
+from hypervisor_model.guests.versions import Versions
 
 SWAP_CLUSTER: Final = 32  # pages freed by one round of reclaim (SWAP_CLUSTER_MAX)
-SWAP_AREA: Final = -(1 << 40)  # where the swap device begins on the disk
-BACKLOG_NS: Final = 200_000_000  # whoever reclaims while this much is waiting to be written waits too
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -33,6 +32,34 @@ class GuestMemory:
     `totalram` frames belong to the guest now; `reserved` of them hold neither file nor anonymous pages (kernel, slab,
     watermarks).  `fill` and `touch` answer when the CPU may go on; a wait for the disk is in `wait_until_ns`.
     """
+
+    __slots__ = (
+        "cleancache",
+        "committed",
+        "contents",
+        "costs",
+        "disk",
+        "file_faults",
+        "file_reads",
+        "frontswap",
+        "get_first",
+        "inodes",
+        "lists",
+        "major_faults",
+        "out_of_memory",
+        "readahead",
+        "reclaim_batch",
+        "reserved",
+        "swap",
+        "swap_ins",
+        "swap_outs",
+        "swap_readahead",
+        "totalram",
+        "unused_slots",
+        "versions",
+        "wait_until_ns",
+        "written_back",
+    )
 
     def __init__(
         self,
@@ -64,18 +91,14 @@ class GuestMemory:
         self.lists: PageLists = OneList() if lists is None else lists
         self.costs = costs
         self.reclaim_batch = reclaim_batch
-        self.readahead = readahead
-        self.swap_readahead = swap_readahead
-        self.inode_limit = inode_limit  # 0: inodes are never pruned
+        self.readahead, self.swap_readahead = readahead, swap_readahead
+        self.inodes = InodeCache(inode_limit, totalram)
         self.get_first = get_first
         self.committed = 0  # Committed_AS: what processes were promised
         self.wait_until_ns = 0
         self.file_faults = self.file_reads = self.swap_ins = self.swap_outs = self.major_faults = 0
         self.written_back = self.out_of_memory = self.unused_slots = 0
-        self._versions: dict[int, int] = {}  # of file pages that were written
-        self._inode_pages: dict[int, int] = {}  # key of page 0 -> pages, of the inodes that are remembered
-        self._inodes: list[int] = []  # the same keys, in no order
-        self._inode_dice = random.Random(totalram)
+        self.versions = Versions()
 
     @property
     def pages(self) -> dict[int, int]:
@@ -121,17 +144,15 @@ class GuestMemory:
         """Read file pages `first`.. through cleancache, and what it lacks from the disk in one request."""
         if not self.get_first:
             now_ns = self._make_room(window, now_ns)
-        pages = self.lists.pages
-        add = self.lists.add
-        mount = (first >> FS_SHIFT) & 31
-        oid = first >> INODE_SHIFT & INODE_MASK
-        get = self.cleancache.get_page
+        lists, cleancache = self.lists, self.cleancache
+        pages = lists.pages
+        mount, oid = first >> FS_SHIFT & 31, first >> INODE_SHIFT & INODE_MASK
         hits = missing = 0
         position = -1
         for key in range(first, first + window):
             if key in pages:
                 continue
-            if get(mount, oid, key & INDEX_MASK) is not None:
+            if cleancache.get_page(mount, oid, key & INDEX_MASK) is not None:
                 hits += 1
             else:
                 missing += 1
@@ -139,7 +160,7 @@ class GuestMemory:
                     position = key
             if self.get_first:
                 now_ns = self._make_room(1, now_ns)
-            add(key, 0)
+            lists.add(key, 0)
         costs = self.costs
         now_ns += hits * (costs.get_hit_ns + costs.hypercall_ns)
         if missing:
@@ -217,66 +238,53 @@ class GuestMemory:
 
     def reclaim(self, count: int, now_ns: int) -> int:
         """Evict pages until `count` frames are free or nothing can go; returns when the CPU goes on."""
-        costs = self.costs
         goal = self.totalram - count
-        pages = self.lists.pages
-        pop_victim = self.lists.pop_victim
-        put = self.cleancache.put_page
-        clean_page = self.contents.file_page
-        versions = self._versions
+        lists, contents, cleancache = self.lists, self.contents, self.cleancache
+        pages = lists.pages
+        versions = self.versions
         puts = stuck = 0
         swap_outs, write_backs = self.swap_outs, self.written_back
         frontswap = self.frontswap
         stores = 0 if frontswap is None else frontswap.succ_stores + frontswap.failed_stores
         while len(pages) > goal - self.reserved:  # a back end in the guest's own memory moves `reserved`
             try:
-                key, flags = pop_victim()
+                key, flags = lists.pop_victim()
             except KeyError:
                 break
             if key >= ANON:
                 if self._swap_out(key, flags):
                     continue
-                self.lists.add(key, flags)  # no room for it anywhere: round it goes
+                lists.add(key, flags)  # no room for it anywhere: round it goes
                 stuck += 1
                 if stuck > len(pages):
                     self.out_of_memory += 1
                     break
                 continue
+            mount, oid, index = key >> FS_SHIFT & 31, key >> INODE_SHIFT & INODE_MASK, key & INDEX_MASK
             if flags:
                 self._note_written(key, flags)
                 if flags & WRITTEN:
-                    self.cleancache.invalidate_page(
-                        key >> FS_SHIFT & 31, key >> INODE_SHIFT & INODE_MASK, key & INDEX_MASK
-                    )
+                    cleancache.invalidate_page(mount, oid, index)
                     continue
-            version = versions.get(key, 0) if versions else 0
-            put(
-                key >> FS_SHIFT & 31,
-                key >> INODE_SHIFT & INODE_MASK,
-                key & INDEX_MASK,
-                clean_page(key, version),
-            )
+            cleancache.put_page(mount, oid, index, contents.file_page(key, versions.of(key)))
             puts += 1
         if frontswap is not None:
             puts += frontswap.succ_stores + frontswap.failed_stores - stores
-        now_ns += puts * (costs.put_ns + costs.hypercall_ns)
+        now_ns += puts * (self.costs.put_ns + self.costs.hypercall_ns)
         return self._write_out(now_ns, self.written_back - write_backs, self.swap_outs - swap_outs)
 
     def _note_written(self, key: int, flags: int) -> None:
         """A dirty file page is to be written: it has a new content on the disk from now on."""
         if flags & DIRTY:
-            self._versions[key] = self._versions.get(key, 0) + 1
+            self.versions.wrote(key)
             self.written_back += 1
 
     def _write_out(self, now_ns: int, file_pages: int, swap_pages: int) -> int:
-        """Queue what one round wrote, a request for the files and one for the swap device."""
+        """Queue what one round wrote; who has written much waits."""
         if file_pages or swap_pages:
-            if file_pages:
-                self.disk.write(now_ns, 0, file_pages)
-            if swap_pages:
-                self.disk.write(now_ns, SWAP_AREA, swap_pages)
-            if self.disk.free_at_ns - now_ns > BACKLOG_NS:
-                self.wait_until_ns = self.disk.free_at_ns - BACKLOG_NS
+            wait_until_ns = self.disk.write_out(now_ns, file_pages, swap_pages)
+            if wait_until_ns > now_ns:
+                self.wait_until_ns = wait_until_ns
             now_ns += self.costs.io_ns
         return now_ns
 
@@ -297,27 +305,12 @@ class GuestMemory:
     # What processes do besides touching pages
 
     def open_file(self, first: int, pages: int, now_ns: int) -> int:
-        """A file is opened. Another inode may be pruned for it, and takes its pages along.
-
-        Which one is chance: the shrinkers of dentries and inodes scan a share of their lists at each pressure, so that
-        of files read in a loop some survive, where an LRU would keep none.
-        """
-        if not self.inode_limit or first in self._inode_pages:
-            return now_ns
-        inodes = self._inodes
-        if len(inodes) >= self.inode_limit:
-            place = int(self._inode_dice.random() * len(inodes))
-            oldest, inodes[place] = inodes[place], first
-            now_ns = self._prune(oldest, self._inode_pages.pop(oldest, 0), now_ns)
-        else:
-            inodes.append(first)
-        self._inode_pages[first] = pages
-        return now_ns
+        """A file is opened; another inode may be pruned for it, and takes its pages along."""
+        pruned = self.inodes.open(first, pages)
+        return now_ns if pruned is None else self._prune(pruned[0], pruned[1], now_ns)
 
     def _prune(self, first: int, length: int, now_ns: int) -> int:
         """C: prune_icache_sb: the pages are dropped as in reclaim, then the inode's object is flushed."""
-        if not length:
-            return now_ns  # it was removed meanwhile
         mount, oid = first >> FS_SHIFT & 31, first >> INODE_SHIFT & INODE_MASK
         write_backs = self.written_back
         for key in range(first, first + length):
@@ -328,7 +321,7 @@ class GuestMemory:
             if flags & WRITTEN:
                 self.cleancache.invalidate_page(mount, oid, key & INDEX_MASK)
             else:
-                page = self.contents.file_page(key, self._versions.get(key, 0))
+                page = self.contents.file_page(key, self.versions.of(key))
                 self.cleancache.put_page(mount, oid, key & INDEX_MASK, page)
         self.cleancache.invalidate_inode(mount, oid)
         return self._write_out(now_ns, self.written_back - write_backs, 0)
@@ -339,8 +332,8 @@ class GuestMemory:
         for key in range(first, first + length):
             if self.lists.discard(key) is not None:
                 self.cleancache.invalidate_page(mount, oid, key & INDEX_MASK)
-            self._versions.pop(key, None)
-        self._inode_pages.pop(first, None)  # its place in the list stays until chance finds it
+        self.versions.forget(first, length)
+        self.inodes.remove(first)
         self.cleancache.invalidate_inode(mount, oid)
 
     def unmount(self, mount: int, now_ns: int) -> None:

@@ -6,9 +6,12 @@ Units     slots of one page.
 Left out  clusters of the SSD allocator, slot counts above one (shared anonymous pages).
 """
 
+from mypy_extensions import mypyc_attr
+
 FREE, USED = 0, 1
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SwapDevice:
     """`slot_of` and `key_of` are each other's inverse; a page may be in memory and keep its slot."""
 

@@ -18,22 +18,25 @@ class Touch:
     ends, because a checkpoint holds plain data only.
     """
 
-    __slots__ = ("_first", "_listed", "_stop", "cpu_ns", "end", "write")
+    __slots__ = ("_stop", "cpu_ns", "end", "first", "listed", "write")
 
     def __init__(self, keys: Sequence[int], cpu_ns: int = 1_000, write: bool = False, end: int = 0) -> None:
-        self._listed: list[int] | None = None
-        self._first = self._stop = 0
+        self.listed: list[int] | None = None  # the keys, or, if None, all from `first` on
+        self.first = self._stop = 0
         if isinstance(keys, range) and keys.step == 1:
-            self._first, self._stop = keys.start, max(keys.start, keys.stop)
+            self.first, self._stop = keys.start, max(keys.start, keys.stop)
         else:
-            self._listed = list(keys)
+            self.listed = list(keys)
         self.cpu_ns = cpu_ns
         self.write = write
         self.end = end
 
+    def __len__(self) -> int:
+        return self._stop - self.first if self.listed is None else len(self.listed)
+
     @property
     def keys(self) -> Sequence[int]:
-        return range(self._first, self._stop) if self._listed is None else self._listed
+        return range(self.first, self._stop) if self.listed is None else self.listed
 
 
 @dataclass(slots=True)

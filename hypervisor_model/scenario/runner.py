@@ -129,14 +129,15 @@ class Runner:
             guest = self.guests[self._next_guest]
             driver = guest.driver
             end = min(self._slice_end_us, self.duration_us)
-            while done < budget and not driver.finished and driver.time_us < end:
-                before_us = driver.time_us
+            finished, now_us = driver.finished, driver.time_us
+            while done < budget and now_us < end and not finished:
                 count = driver.step(budget - done, end)
-                if not count and driver.time_us == before_us and not driver.finished:
+                before_us, finished, now_us = now_us, driver.finished, driver.time_us
+                if not count and now_us == before_us and not finished:
                     raise RuntimeError(f"{guest.name} stands still at {before_us} us")
                 guest.operations += count
                 done += count
-            if driver.finished or driver.time_us >= end:
+            if finished or now_us >= end:
                 self._next_guest += 1
         self.operations += done
         return done

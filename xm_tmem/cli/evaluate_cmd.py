@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 
+from xm_tmem.cli.progress import bar, wants_bar
 from xm_tmem.cli.session import Session, require_format
 from xm_tmem.cli.verb import Verb, option
 from xm_tmem.errors import BadInput, CheckFailed
@@ -32,25 +34,30 @@ if TYPE_CHECKING:
     default="exact",
     help="exact, reference, recorded, all, or one scenario such as X3 or R10.",
 )
+@option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(1),
+    help="Scenarios that run at a time; left out: one for each processor.",
+)
 @option("--write", "path", metavar="FILE", type=click.Path(), help="Write the Markdown report there too.")
 @click.pass_obj
-def evaluate(session: Session, suite: str, path: str | None) -> None:
+def evaluate(session: Session, suite: str, jobs: int | None, path: str | None) -> None:
     """Compare the model with what must hold and what was published.
 
     Each scenario says its configuration, what came out, what it is compared with, and PASS, SHAPE, MISS or NO-REF. The
     exit status is 7 if an exact scenario does not pass.
     """
     form = require_format(session, ("table", "plain", "json"), "evaluate")
-    from hypervisor_model.evaluation import render, run
-
-    def tell(scenario: Scenario, result: Result | None) -> None:
-        if not session.quiet:
-            session.note(f"{scenario.name}: " + ("running" if result is None else result.verdict))
+    from hypervisor_model.evaluation import chosen, render
+    from xm_tmem.operations.interrupts import Endings
 
     try:
-        results = run(suite, tell)
+        cases = chosen(suite)
     except ValueError as error:
         raise BadInput(str(error)) from None
+    with Endings():  # so that whatever ends this process also ends those of the scenarios
+        results = _run(session, suite, len(cases), len(os.sched_getaffinity(0)) if jobs is None else jobs)
     if path is not None:
         try:
             with open(path, "w", encoding="utf-8") as stream:
@@ -69,3 +76,28 @@ def evaluate(session: Session, suite: str, path: str | None) -> None:
     failed = [result.scenario for result in results if result.scenario[0] == "X" and result.verdict != "PASS"]
     if failed:
         raise CheckFailed(f"not exact: {', '.join(failed)}")
+
+
+def _run(session: Session, suite: str, cases: int, jobs: int) -> list[Result]:
+    """Run them with a bar on a terminal, else with a line for what begins and ends."""
+    from hypervisor_model.evaluation import run
+
+    shown = wants_bar() and not session.quiet
+    running: list[str] = []
+    done = 0
+    with bar(f"evaluating {suite}", cases, shown=shown, refresh_s=0) as show:
+
+        def tell(scenario: Scenario, result: Result | None) -> None:
+            nonlocal done
+            if result is None:
+                running.append(scenario.name)
+            elif scenario.name in running:
+                running.remove(scenario.name)
+                done += 1
+            if shown:
+                show(done, ", ".join(running))
+            else:
+                name = scenario.name if result is None else result.scenario
+                session.note(f"{name}: " + ("running" if result is None else result.verdict))
+
+        return run(suite, tell, jobs=jobs)

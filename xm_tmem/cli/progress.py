@@ -21,8 +21,11 @@ def wants_bar() -> bool:
 
 
 @contextmanager
-def bar(what: str, total: int | None, *, shown: bool) -> Iterator[Show]:
-    """A progress bar, gone at the end; without a `total` it only shows that something happens."""
+def bar(what: str, total: int | None, *, shown: bool, refresh_s: float = REFRESH_S) -> Iterator[Show]:
+    """A progress bar, gone at the end; without a `total` it only shows that something happens.
+
+    It is drawn every `refresh_s` at most.
+    """
     if not shown:
         yield lambda done, note: None
         return
@@ -43,7 +46,7 @@ def bar(what: str, total: int | None, *, shown: bool) -> Iterator[Show]:
         def show(done: int, note: str) -> None:
             nonlocal drawn
             now = time.monotonic()
-            if now - drawn >= REFRESH_S:
+            if now - drawn >= refresh_s:
                 drawn = now
                 progress.update(task, completed=done, note=note, refresh=True)
 

@@ -5,10 +5,10 @@ Units     pages; nanoseconds of modelled CPU time for each page touched.
 """
 
 import random
-from itertools import accumulate
 
 from hypervisor_model.guests.handle import anon_key, file_key
 from hypervisor_model.guests.work import Action, Commit, Open, Release, Remove, Sync, Touch
+from hypervisor_model.guests.workloads.popularity import Popularity
 
 TABLE_INODE, LOG_INODE, RUN_INODE = 2, 3, 100
 
@@ -32,10 +32,7 @@ class Oltp:
         sync_every: int = 0,
     ) -> None:
         self._rng = random.Random(seed)
-        first = file_key(mount, TABLE_INODE)
-        self._keys = [first + number for number in range(table_pages)]
-        self._rng.shuffle(self._keys)
-        self._weights = list(accumulate(round((rank + 1) ** -skew, 9) for rank in range(table_pages)))
+        self._popularity = Popularity(self._rng, file_key(mount, TABLE_INODE), table_pages, skew)
         self._log = file_key(mount, LOG_INODE)
         self._left = transactions
         self._reads, self._writes = reads, writes
@@ -51,7 +48,7 @@ class Oltp:
         if self.done == 0 and self._buffer:
             actions += [Commit(len(self._buffer)), Touch(self._buffer, write=True)]
         self.done += 1
-        keys = self._rng.choices(self._keys, cum_weights=self._weights, k=self._reads)
+        keys = self._popularity.draw(self._reads)
         actions.append(Touch(keys, self._cpu_ns))
         if self._writes:
             actions.append(Touch(keys[: self._writes], self._cpu_ns, write=True))

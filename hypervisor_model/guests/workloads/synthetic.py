@@ -6,10 +6,10 @@ Units     pages; nanoseconds of modelled CPU time for each page touched.
 
 import random
 from collections.abc import Sequence
-from itertools import accumulate
 
 from hypervisor_model.guests.handle import anon_key, file_key
 from hypervisor_model.guests.work import Action, Commit, Release, Sleep, Touch, Workload
+from hypervisor_model.guests.workloads.popularity import Popularity
 
 BATCH = 1024
 
@@ -44,11 +44,7 @@ class Zipf:
         inode: int = 1,
         cpu_ns: int = 1_000,
     ) -> None:
-        self._rng = random.Random(seed)
-        first = file_key(mount, inode)
-        self._keys = [first + number for number in range(pages)]
-        self._rng.shuffle(self._keys)
-        self._weights = list(accumulate(round((rank + 1) ** -skew, 9) for rank in range(pages)))
+        self._popularity = Popularity(random.Random(seed), file_key(mount, inode), pages, skew)
         self._left = accesses
         self._write_share = write_share
         self._cpu_ns = cpu_ns
@@ -59,7 +55,7 @@ class Zipf:
             return []
         if self._left is not None:
             self._left -= count
-        keys = self._rng.choices(self._keys, cum_weights=self._weights, k=count)
+        keys = self._popularity.draw(count)
         writes = round(count * self._write_share)
         actions: list[Action] = [Touch(keys[writes:], self._cpu_ns)]
         if writes:

@@ -2,11 +2,25 @@
 """The guest kinds as a scenario file reaches them: booted, run, cut into steps, checkpointed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hypervisor_model.checkpoint import resume, write_snapshot
+from hypervisor_model.guests.cleancache import Cleancache
+from hypervisor_model.guests.contents import Contents, ExpandedContents
+from hypervisor_model.guests.costs import Costs
+from hypervisor_model.guests.disk import Disk
+from hypervisor_model.guests.frontswap import Frontswap
+from hypervisor_model.guests.guest import Guest, Thread
+from hypervisor_model.guests.inodes import InodeCache
 from hypervisor_model.guests.kinds import BALLOONS, WORKLOADS
+from hypervisor_model.guests.lru import OneList, TwoLists
+from hypervisor_model.guests.memory import GuestMemory
+from hypervisor_model.guests.swap import SwapDevice
+from hypervisor_model.guests.versions import Versions
+from hypervisor_model.guests.workloads.popularity import Popularity
+from hypervisor_model.object_graph.kinds import attribute_names
 from hypervisor_model.scenario.errors import ScenarioError
 from hypervisor_model.scenario.load import load_file
 from hypervisor_model.scenario.runner import Runner, boot
@@ -96,6 +110,33 @@ def test_a_guest_resumed_from_a_checkpoint_ends_like_one_that_was_not(tmp_path: 
     while not second.finished:
         second.advance(1_000_000)
     assert [g.driver.report() for g in whole.guests] == [g.driver.report() for g in second.guests]
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        Cleancache,
+        Contents,
+        Costs,
+        Disk,
+        ExpandedContents,
+        Frontswap,
+        Guest,
+        GuestMemory,
+        InodeCache,
+        OneList,
+        Popularity,
+        SwapDevice,
+        Thread,
+        TwoLists,
+        Versions,
+    ],
+)
+def test_what_is_compiled_can_be_kept_in_a_checkpoint_of_either_build(cls: Any) -> None:
+    """It is made without its __init__, and has the same attributes whether it is compiled or not."""
+    blank = cls.__new__(cls)
+    assert not hasattr(blank, "__dict__")
+    assert attribute_names(cls)
 
 
 @pytest.mark.parametrize("contents", ["tokens", "pages"])

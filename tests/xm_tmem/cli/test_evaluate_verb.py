@@ -3,7 +3,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from tests.xm_tmem.cli.conftest import Xm
 
@@ -20,3 +26,28 @@ def test_what_is_no_scenario_is_refused(xm: Xm) -> None:
     done = xm("evaluate", "--suite", "X99")
     assert (done.status, done.out) == (2, "")
     assert "no suite or scenario 'X99'" in done.err
+
+
+def test_several_at_a_time_come_out_in_the_order_of_the_report(xm: Xm) -> None:
+    done = xm("evaluate", "--suite", "exact", "--jobs", "2", "-o", "json")
+    assert done.status == 0
+    assert [result["scenario"] for result in done.json["results"]] == [
+        f"X{number}" for number in range(1, 13)
+    ]
+    assert "X12: PASS" in done.err
+
+
+def test_no_jobs_are_refused(xm: Xm) -> None:
+    assert xm("evaluate", "--jobs", "0").status == 2
+
+
+def test_ctrl_c_ends_the_scenarios_too() -> None:
+    command = [sys.executable, "-m", "xm_tmem", "evaluate", "--suite", "reference", "--jobs", "2"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        assert process.stderr is not None
+        assert [process.stderr.readline() for _ in range(2)] == ["xm: R1 R3: running\n", "xm: R2: running\n"]
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        assert process.stderr.read() == "xm: interrupted\n"
+        assert process.wait() == 130
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)

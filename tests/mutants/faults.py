@@ -96,8 +96,8 @@ FAULTS: Final = (
     ),
     Fault(
         "tmem/ops.py",
-        "    if pool.shared:\n        move_to_young_end",
-        "    if False:\n        move_to_young_end",
+        "        move_to_young_end(tmem, pgp)\n        current",
+        "        current",
         "a shared get does not renew the page",
     ),
     Fault(
@@ -305,8 +305,8 @@ FAULTS: Final = (
     ),
     Fault(
         "tmem/guest_pages.py",
-        "return not tmem.release.client_info_abi",
-        "return True",
+        "return ensure_avail_pages(self._tmem) or not self._tmem.release.client_info_abi",
+        "return ensure_avail_pages(self._tmem) or True",
         "4.12 puts although nothing could be evicted",
     ),
     # What holds the rest up.

@@ -76,6 +76,8 @@ def measure(accesses: int, each: int, most: int, memory_mb: int, rounds: int) ->
     counts = [1 << power for power in range(most.bit_length()) if 1 << power <= most]
     for _ in range(rounds):
         for guests in counts:
+            del runner
+            gc.collect()  # what was measured before is not to be cleared away at the cost of this one
             runner = _boot(guests, each, max(2, memory_mb // 6))
             start = cpu_ns()
             runner.run()

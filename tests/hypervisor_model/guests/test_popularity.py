@@ -49,3 +49,12 @@ def test_the_ends_of_the_interval_are_the_first_and_the_last_rank(
     ranked = list(range(pages))
     random.Random(1).shuffle(ranked)
     assert popularity.draw(1) == [ranked[rank]]
+
+
+@pytest.mark.parametrize(("number", "rank"), [(0.25, 1), (0.5, 2), (0.75, 3), (0.74999, 2)])
+def test_a_number_on_the_border_of_two_ranks_is_the_later_ones(number: float, rank: int) -> None:
+    dice = Fixed(1)
+    dice.number = number
+    ranked = list(range(4))
+    random.Random(1).shuffle(ranked)
+    assert Popularity(dice, 0, 4, skew=0.0).draw(1) == [ranked[rank]]

@@ -51,7 +51,7 @@ def _boot(guests: int, accesses: int, memory_mb: int) -> Runner:
 def measure(accesses: int, each: int, most: int, memory_mb: int, rounds: int) -> dict[str, Any]:
     """4 guests with so many accesses in all: operations and accesses per CPU second, bytes per page, seconds by the
     clock on the wall from boot to end; and what an operation costs by number of guests in each round, with `each`
-    accesses for each guest."""
+    accesses for each guest, and with one guest that has the memory of `most`."""
     _boot(1, 2000, 4).run()
     gc.collect()
     began = time.monotonic()
@@ -73,16 +73,23 @@ def measure(accesses: int, each: int, most: int, memory_mb: int, rounds: int) ->
         "bytes": (rss_bytes() - before) / stored,
         "us": {},
     }
+    del runner, kernels
     counts = [1 << power for power in range(most.bit_length()) if 1 << power <= most]
+    each_mb = max(2, memory_mb // 6)
     for _ in range(rounds):
         for guests in counts:
-            del runner
-            gc.collect()  # what was measured before is not to be cleared away at the cost of this one
-            runner = _boot(guests, each, max(2, memory_mb // 6))
-            start = cpu_ns()
-            runner.run()
-            answer["us"].setdefault(guests, []).append((cpu_ns() - start) / 1e3 / runner.operations)
+            answer["us"].setdefault(guests, []).append(_cost_us(guests, each, each_mb))
+        answer.setdefault("us_of_one_as_large", []).append(_cost_us(1, most * each, most * each_mb))
     return answer
+
+
+def _cost_us(guests: int, each: int, memory_mb: int) -> float:
+    """Microseconds of an operation."""
+    gc.collect()  # what was measured before is not to be cleared away at the cost of this one
+    runner = _boot(guests, each, memory_mb)
+    start = cpu_ns()
+    runner.run()
+    return (cpu_ns() - start) / 1e3 / runner.operations
 
 
 def figures(builds: tuple[Build, ...], *, quick: bool) -> list[Figure]:
@@ -128,6 +135,13 @@ def figures(builds: tuple[Build, ...], *, quick: bool) -> list[Figure]:
                 "with 1 guest",
                 Goal(LINEAR),
                 f"by number of guests, {name}: {costs}",
+            ),
+            Figure(
+                f"  the same beside one guest as large as {most}, {name}",
+                median(many),
+                "us",
+                ratio(many, answer["us_of_one_as_large"]),
+                f"{median(answer['us_of_one_as_large']):.1f} us",
             ),
         ]
         if accesses == WHOLE:

@@ -2,8 +2,8 @@
 """The dictionary behind `xm tmem-explain`: keys of the listing, derived fields, errnos, defects, exit statuses.
 
 A word is looked for as a key of Xen's text (case matters: `Pc`, or `P=Pc` for one type of line), as a field's long or
-short name, as an errno's name or number, as a defect's name or C function, and as `exit 3` for an exit status. One
-word may mean several things.
+short name, as an errno's name or number, as a defect's name, C function or everyday word, and as `exit 3` or the
+`kind` of a JSON error for an exit status. One word may mean several things.
 """
 
 from __future__ import annotations
@@ -116,20 +116,23 @@ def _of_defect(defect: KnownDefect) -> Entry:
         defect.name,
         defect.what,
         _said(details),
-        frozenset((defect.name, *defect.where.split(", "))),
+        frozenset((defect.name, *defect.where.split(", "), *defect.words)),
     )
 
 
 def _of_statuses() -> Iterator[Entry]:
     """An entry for each exit status, with what may have happened from the errors' own words."""
     causes: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, TmemError) and kind is not TmemError:
             cause = " ".join((kind.__doc__ or "").split()).partition(". ")[0].removesuffix(".")
             causes.setdefault(kind.exit_status, []).append(cause)
+            names.setdefault(kind.exit_status, []).append(kind.__name__)
     for status, (first, *others) in sorted(causes.items()):
         title = f"exit {status}"
-        yield Entry("status", title, first, tuple(("or", cause) for cause in others), frozenset((title,)))
+        words = frozenset((title, *names[status]))
+        yield Entry("status", title, first, tuple(("or", cause) for cause in others), words)
 
 
 def _said(details: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

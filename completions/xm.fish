@@ -62,7 +62,7 @@ complete -c xm -n __xm_before -a tmem-record -d 'Record listings to a file, one 
 complete -c xm -n __xm_before -a tmem-plot -d 'Draw the history of chosen fields of a recording'
 complete -c xm -n __xm_before -a tmem-list-parse -d 'Put a raw listing into words, as xen-tmem-list-parse does'
 complete -c xm -n __xm_before -a tmem-stream -d 'Verify a save stream of any format and say what it holds'
-complete -c xm -n __xm_before -a tmem-explain -d 'Explain a listing\'s key, an error or an oddity of tmem'
+complete -c xm -n __xm_before -a tmem-explain -d 'Explain a listing\'s key or column, an error, an exit status or an oddity of tmem'
 complete -c xm -n __xm_before -a tmem-uuid -d 'Show a shared pool\'s uuid as each party writes it'
 complete -c xm -n __xm_before -a model -d 'Run a host that is a model, with guests from a scenario file'
 complete -c xm -n __xm_before -a evaluate -d 'Compare the model with what must hold and what was published'

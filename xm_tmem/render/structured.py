@@ -123,17 +123,29 @@ def render_yaml(report: Report, selection: Selection) -> str:
     return yaml_text(document(report, selection))
 
 
-def render_csv(report: Report, selection: Selection, *, every_field: bool = False) -> str:
-    """A line of names, then the selection's rows; with `every_field` all fields instead of its columns."""
+def render_csv(
+    report: Report,
+    selection: Selection,
+    *,
+    every_field: bool = False,
+    headings: bool = True,
+    whose: bool = False,
+) -> str:
+    """A line of names, then the selection's rows; with `every_field` all fields instead of its columns.
+
+    `whose`: the connection comes first in each row, for rows of several hosts.
+    """
     from csv import writer
     from io import StringIO
 
     fields = tuple(FIELDS.values()) if every_field else selection.columns
     out = StringIO()
     lines = writer(out, lineterminator="\n")
-    lines.writerow(field.name for field in fields)
+    host = [_csv_cell(report.connection, "text")] if whose else []
+    if headings:
+        lines.writerow([*(["connection"] if whose else []), *(field.name for field in fields)])
     for row in selection.rows(report):
-        lines.writerow(_csv_cell(field.of(row), field.unit) for field in fields)
+        lines.writerow([*host, *(_csv_cell(field.of(row), field.unit) for field in fields)])
     return out.getvalue()
 
 

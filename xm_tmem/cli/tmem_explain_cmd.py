@@ -31,7 +31,7 @@ _WIDEST = 100  # columns of text that are still easy to read
 @click.argument("words", metavar="[WORD]...", nargs=-1)
 @click.pass_obj
 def tmem_explain(session: Session, words: tuple[str, ...]) -> None:
-    """Explain a listing's key or column, an error, an exit status or an oddity of tmem."""
+    """Explain a listing's key or column, an error or an oddity of tmem."""
     form = require_format(session, FORMATS, "tmem-explain")
     found = [entry for word in words for entry in explain(word)] if words else list(entries())
     if session.machine:

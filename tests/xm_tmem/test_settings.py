@@ -118,5 +118,5 @@ def test_any_bytes_are_settings_or_an_error_of_ours(raw: bytes) -> None:
 
 
 def test_an_unknown_setting_is_told_which_there_are() -> None:
-    with pytest.raises(BadInput, match="file: no setting is called 'foo': use connect, groups, .*, check$"):
+    with pytest.raises(BadInput, match=r"file: no setting is called 'foo': use connect, groups, .*, check$"):
         Settings().read_mapping({"foo": 1}, "file")

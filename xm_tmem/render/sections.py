@@ -99,22 +99,7 @@ def long_view(report: Report, selection: Selection) -> list[Block]:
 def host_facts(host: GlobalRecord) -> Facts:
     """The host's counters, and what follows from them."""
     facts = [Fact(tag.name, tag.unit, tag.help, value) for tag, value in zip(host.tags, host, strict=False)]
-    facts += (
-        Fact(
-            "dedup_average",
-            "ratio",
-            "ephemeral puts whose contents were held already",
-            derive.dedup_average(host),
-        ),
-        Fact(
-            "dedup_current",
-            "ratio",
-            "ephemeral pages without contents of their own",
-            derive.dedup_current(host),
-        ),
-        Fact("trimming_savings", "ratio", "saved by cutting trailing zeros", derive.trimming_savings(host)),
-        Fact("compression_savings", "ratio", "saved by compression", derive.compression_savings(host)),
-    )
+    facts += (Fact(name, "ratio", told, ask(host)) for name, told, ask in derive.HOST_RATIOS)
     return Facts("host", tuple(fact for fact in facts if fact.value is not None))
 
 

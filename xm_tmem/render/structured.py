@@ -183,13 +183,7 @@ def _named(record: Record) -> dict[str, Any]:
 
 
 def _host(host: GlobalRecord) -> dict[str, Any]:
-    return {
-        **_named(host),
-        "dedup_average": derive.dedup_average(host),
-        "dedup_current": derive.dedup_current(host),
-        "trimming_savings": derive.trimming_savings(host),
-        "compression_savings": derive.compression_savings(host),
-    }
+    return {**_named(host), **{name: ask(host) for name, _, ask in derive.HOST_RATIOS}}
 
 
 def _client(client: ClientRecord, totals: derive.Totals, name: str | None) -> dict[str, Any]:

@@ -152,6 +152,13 @@ def test_explain_knows_every_heading_of_a_listing(xm: Xm, words: list[str]) -> N
         assert xm("tmem-explain", heading).status == 0, heading
 
 
+def test_explain_knows_every_value_of_a_document(xm: Xm) -> None:
+    document = xm("tmem-list", "-o", "json").json
+    for record in (document["host"], document["clients"][0], document["pools"][0]):
+        for name in record:
+            assert xm("tmem-explain", name).status == 0, name
+
+
 def test_explain_tells_why_a_weight_does_the_opposite(xm: Xm) -> None:
     assert "client_over_quota" in xm("tmem-explain", "weight").out
 

@@ -82,7 +82,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-V --version -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-V --version -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_words 'list info tmem-list tmem-top tmem-diff tmem-metrics tmem-check tmem-freeable tmem-freeze tmem-thaw tmem-destroy tmem-set tmem-set-weight tmem-set-cap tmem-set-compress tmem-flush tmem-shared-auth tmem-reclaim tmem-apply tmem-save tmem-restore tmem-migrate tmem-record tmem-plot tmem-list-parse tmem-stream tmem-explain tmem-uuid model evaluate doctor config completion help'
             ;;
         'list')
@@ -91,7 +91,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'info')
             case "$prev" in
@@ -99,7 +99,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'tmem-list')
             case "$prev" in
@@ -113,7 +113,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-l --long -a --all --by-client --sort --filter --columns --units --no-headings --legend --watch --count -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-l --long -a --all --by-client --sort --filter --columns --units --no-headings --legend --watch --count -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-top')
@@ -125,7 +125,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-b --batch -n --count -d --interval -p --pools --sort -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-b --batch -n --count -d --interval -p --pools --sort -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             ;;
         'tmem-diff')
             case "$prev" in
@@ -134,7 +134,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--wait -a --all --no-headings -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--wait -a --all --no-headings -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_files
             ;;
         'tmem-metrics')
@@ -145,7 +145,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--textfile --listen -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--textfile --listen -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'tmem-check')
             case "$prev" in
@@ -154,7 +154,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--limit --rules --forget -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--limit --rules --forget -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             :
             ;;
         'tmem-freeable')
@@ -163,7 +163,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'tmem-freeze')
             case "$prev" in
@@ -173,7 +173,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-a --all --for --wait -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-a --all --for --wait -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-thaw')
@@ -182,7 +182,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-a --all -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-a --all -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-destroy')
@@ -191,7 +191,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-a --all -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-a --all -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-set')
@@ -203,7 +203,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-a --all -w -c -p --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-a --all -w -c -p --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-set-weight')
@@ -212,7 +212,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-set-cap')
@@ -221,7 +221,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-set-compress')
@@ -230,7 +230,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-flush')
@@ -239,7 +239,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-a --all -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-a --all -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             :
             ;;
         'tmem-shared-auth')
@@ -251,7 +251,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-a --all -u --uuid -A --auth --allow --deny --uuid-order -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-a --all -u --uuid -A --auth --allow --deny --uuid-order -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-reclaim')
@@ -260,7 +260,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             :
             ;;
         'tmem-apply')
@@ -270,7 +270,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--diff --watch -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--diff --watch -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_files
             ;;
         'tmem-save')
@@ -282,7 +282,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--risk-host --partial --switch --live --compress --format --rate --force -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--risk-host --partial --switch --live --compress --format --rate --force -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-restore')
@@ -292,7 +292,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--into-existing --partial --rate -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--into-existing --partial --rate -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             :
             ;;
         'tmem-migrate')
@@ -304,7 +304,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--risk-host --partial --switch --live --to --into-existing --rate -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--risk-host --partial --switch --live --to --into-existing --rate -c --connect -o --output --color -q --quiet -v --verbose -N --dry-run -y --yes -h --help'; return ;; esac
             _xm_domains
             ;;
         'tmem-record')
@@ -315,7 +315,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--interval --count -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--interval --count -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_files
             ;;
         'tmem-plot')
@@ -328,7 +328,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--fields --pools --since --until --image -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--fields --pools --since --until --image -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_files
             ;;
         'tmem-list-parse')
@@ -337,7 +337,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--compat -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--compat -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_files
             ;;
         'tmem-stream')
@@ -348,7 +348,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--extract --convert --compress --force -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--extract --convert --compress --force -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             :
             ;;
         'tmem-explain')
@@ -357,7 +357,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             :
             ;;
         'tmem-uuid')
@@ -367,13 +367,13 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--order -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--order -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             :
             ;;
         'model')
             case "$prev" in
             esac
-            case "$cur" in -*) _xm_words '--help'; return ;; esac
+            case "$cur" in -*) _xm_words '-h --help'; return ;; esac
             _xm_words 'checkpoint compare run start status stop sweep'
             ;;
         'model checkpoint')
@@ -383,7 +383,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--name -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--name -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'model compare')
             case "$prev" in
@@ -391,7 +391,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-a --all -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-a --all -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_files
             ;;
         'model run')
@@ -402,7 +402,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--html --json --progress -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--html --json --progress -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_files
             ;;
         'model start')
@@ -414,7 +414,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--name --factor --resume --checkpoint-every -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--name --factor --resume --checkpoint-every -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_files
             ;;
         'model status')
@@ -424,7 +424,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--name -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--name -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'model stop')
             case "$prev" in
@@ -433,7 +433,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--name --discard -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--name --discard -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'model sweep')
             case "$prev" in
@@ -445,7 +445,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--vary --to --jobs --dask -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--vary --to --jobs --dask -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_files
             ;;
         'evaluate')
@@ -457,7 +457,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--suite --jobs --write -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--suite --jobs --write -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'doctor')
             case "$prev" in
@@ -465,12 +465,12 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'config')
             case "$prev" in
             esac
-            case "$cur" in -*) _xm_words '--help'; return ;; esac
+            case "$cur" in -*) _xm_words '-h --help'; return ;; esac
             _xm_words 'init show'
             ;;
         'config init')
@@ -479,7 +479,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '--force --stdout -c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '--force --stdout -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'config show')
             case "$prev" in
@@ -487,7 +487,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'completion')
             case "$prev" in
@@ -495,7 +495,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_words 'bash zsh fish'
             ;;
         'help')
@@ -504,7 +504,7 @@ _xm() {
                 -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
                 --color) _xm_words 'auto always never'; return ;;
             esac
-            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose --help'; return ;; esac
+            case "$cur" in -*) _xm_words '-c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             :
             ;;
     esac

@@ -89,6 +89,13 @@ def test_generated_files_are_fresh(path: str) -> None:
     )
 
 
+def test_the_short_name_of_help_is_told_too() -> None:
+    for command in TREE:
+        assert any("-h" in option.names and "--help" in option.names for option in command.options), (
+            command.path
+        )
+
+
 def test_no_man_page_is_left_of_a_command_that_is_gone() -> None:
     assert {f"docs/man/{path.name}" for path in (ROOT / "docs" / "man").iterdir()} <= GENERATED.keys()
 

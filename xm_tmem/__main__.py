@@ -72,7 +72,13 @@ def _write(text: str) -> int:
     if sys.stdout is None:
         _complain("cannot write: standard output is closed")
         return 1
-    sys.stdout.write(text)
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        pass
+    except OSError as error:  # at once, where Python was told not to buffer
+        _complain(f"cannot write to standard output: {error.strerror}")
+        return 1
     return 0
 
 

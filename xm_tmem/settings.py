@@ -77,7 +77,7 @@ class Settings:
         known = {setting.key: setting for setting in SETTINGS}
         for key, value in values.items():
             if key not in known:
-                raise BadInput(f"{origin}: no setting is called {key!r}; `xm config show` lists them")
+                raise BadInput(f"{origin}: no setting is called {key!r}: use {', '.join(known)}")
             if value is not None:
                 self._set(known[key], value, origin)
 

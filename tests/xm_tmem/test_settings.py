@@ -115,3 +115,8 @@ def test_any_bytes_are_settings_or_an_error_of_ours(raw: bytes) -> None:
         Settings().read_mapping(parse_yaml(raw, "file"), "file")
     except BadInput:
         pass
+
+
+def test_an_unknown_setting_is_told_which_there_are() -> None:
+    with pytest.raises(BadInput, match=r"file: no setting is called 'foo': use connect, groups, .*, check$"):
+        Settings().read_mapping({"foo": 1}, "file")

@@ -49,7 +49,8 @@ def open_saved(uri: str, path: str) -> ReplayBackend:
     if len(text) > MAX_TEXT_BYTES:
         raise BadInput(f"{path}: a listing has at most {MAX_TEXT_BYTES >> 20} MiB")
     if not text.startswith(_LINE_STARTS):
-        raise BadListing(f"{os.path.basename(path)} is no listing: it begins with {text[:20]!r}")
+        why = f"begins with {text[:20]!r}" if text else "is empty"
+        raise BadListing(f"{path} is no listing: it {why}")
     return ReplayBackend(uri, Capture(timestamp, uri, text, {}, ()))
 
 

@@ -107,7 +107,10 @@ COMMANDS = {
         FILES, "tmem_stream_cmd", "tmem_stream", "Verify a save stream of any format and say what it holds."
     ),
     "tmem-explain": Entry(
-        FILES, "tmem_explain_cmd", "tmem_explain", "Explain a listing's key, an error or an oddity of tmem."
+        FILES,
+        "tmem_explain_cmd",
+        "tmem_explain",
+        "Explain a listing's key or column, an error or an oddity of tmem.",
     ),
     "tmem-uuid": Entry(
         FILES, "tmem_uuid_cmd", "tmem_uuid", "Show a shared pool's uuid as each party writes it."

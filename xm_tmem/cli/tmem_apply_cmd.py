@@ -58,7 +58,8 @@ def tmem_apply(session: Session, diff: bool, watch_s: float | None, file: Binary
     show(session, "tmem-apply", answers, unchanged="as asked for")
     differing = [it for answer in answers if answer.error is None for it in answer.value if it.done]
     if diff and differing and session.status == 0:
-        raise CheckFailed(f"{len(differing)} domains differ from {file.name}")
+        told = "1 domain differs" if len(differing) == 1 else f"{len(differing)} domains differ"
+        raise CheckFailed(f"{told} from {file.name}")
 
 
 def _watch(session: Session, backend: Backend, wishes: list[Wish], every_s: float) -> None:

@@ -3,22 +3,17 @@
 
 from __future__ import annotations
 
+import shutil
+
 import click
 
-from xm_tmem.cli.grid import Heading, show_rows
-from xm_tmem.cli.session import Session
+from xm_tmem.cli.grid import FORMATS, serialise
+from xm_tmem.cli.session import Session, require_format
 from xm_tmem.cli.verb import Verb
-from xm_tmem.errors import BadInput
-from xm_tmem.operations.dictionary import Entry, entries, look_up
+from xm_tmem.listing.explain import entries, explain
+from xm_tmem.render import explanation
 
-HEADINGS = (
-    Heading("word", "text", "the key, the error, the oddity"),
-    Heading("kind", "text", "key, error, status or oddity"),
-    Heading("where", "text", "which line, call or releases"),
-    Heading("also", "text", "other words for the same"),
-    Heading("meaning", "text", ""),
-    Heading("caveat", "text", "what to know before believing it, or what to do about it"),
-)
+_WIDEST = 100  # columns of text that are still easy to read
 
 
 @click.command(
@@ -27,6 +22,7 @@ HEADINGS = (
     connects=False,
     examples=[
         ("xm tmem-explain Ec", "a key of a listing, on every line that has it"),
+        ("xm tmem-explain hit_rate", "a column, by any of its names"),
         ("xm tmem-explain EFROZEN", "an error, by name or by number"),
         ("xm tmem-explain weight", "why a weight does the opposite of what it says"),
         ("xm tmem-explain", "every word there is"),
@@ -35,27 +31,13 @@ HEADINGS = (
 @click.argument("words", metavar="[WORD]...", nargs=-1)
 @click.pass_obj
 def tmem_explain(session: Session, words: tuple[str, ...]) -> None:
-    """Explain a listing's key, an error or an oddity of tmem."""
-    found = [entry for word in words for entry in _look_up(word)] if words else list(entries())
-    if session.machine or not words:
-        show_rows(
-            session, "words", HEADINGS, [(*e[:3], " ".join(e.also), e.meaning, e.caveat) for e in found]
-        )
-        return
-    session.write("\n".join(_told(entry) for entry in found))
-
-
-def _look_up(word: str) -> list[Entry]:
-    found = look_up(word)
-    if not found:
-        raise BadInput(f"the dictionary has no {word!r}; `xm tmem-explain` lists its words")
-    return found
-
-
-def _told(entry: Entry) -> str:
-    """An entry as a paragraph."""
-    also = f", {', '.join(entry.also)}" if entry.also else ""
-    lines = [f"{entry.word}{also}  ({entry.where})", f"    {entry.meaning}"]
-    if entry.caveat:
-        lines.append(f"    {entry.caveat}")
-    return "\n".join(lines) + "\n"
+    """Explain a listing's key or column, an error or an oddity of tmem."""
+    form = require_format(session, FORMATS, "tmem-explain")
+    found = [entry for word in words for entry in explain(word)] if words else list(entries())
+    if session.machine:
+        session.write(serialise(form, explanation.document(found), explanation.records(found)))
+    elif words:
+        width = min(shutil.get_terminal_size().columns, _WIDEST)
+        session.write(explanation.text(found, width=width))
+    else:
+        session.write_blocks([explanation.contents(found)])

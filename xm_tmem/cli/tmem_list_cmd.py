@@ -10,7 +10,7 @@ from xm_tmem.backends.interface import Backend
 from xm_tmem.cli.declared import DOMAINS, Declared, Option, UsageError, number
 from xm_tmem.cli.output import complain, is_terminal
 from xm_tmem.cli.session import Session
-from xm_tmem.errors import BadInput
+from xm_tmem.errors import BadInput, TmemError
 from xm_tmem.listing.report import Report
 from xm_tmem.listing.select import Selection, selection
 from xm_tmem.operations.hosts import Answer
@@ -56,6 +56,11 @@ def show_listing(
         raise UsageError("tmem-list", "give domains or -a, not both")
     if count is not None and watch_s is None:
         raise UsageError("tmem-list", "--count goes with --watch")
+    if use_long and columns:
+        raise UsageError("tmem-list", "give -l, which has every column, or --columns, not both")
+    hosts = len(session.connections())
+    if hosts > 1 and session.format in ("raw", "prometheus"):
+        raise BadInput(f"-o {session.format} is for one host at a time, not for {hosts}")
     chosen = selection(
         columns=columns or session.settings.columns or None,
         where=where,
@@ -90,8 +95,11 @@ def _show(session: Session, view: View, answers: Sequence[Answer[Listed]]) -> No
     """One listing for each host, and a line for whatever failed."""
     answered = [answer.value for answer in answers if answer.error is None]
     good = [it for it in answered if it.found]
-    texts = [_text(session, view, it.report) for it in good]
-    if len(answers) > 1:
+    several = len(answers) > 1
+    texts = [
+        _text(session, view, it.report, several=several, first=number == 0) for number, it in enumerate(good)
+    ]
+    if several:
         texts = _together(session.format, [it.report.connection for it in good], texts)
     for text in texts:
         session.write(text)
@@ -104,24 +112,27 @@ def _show(session: Session, view: View, answers: Sequence[Answer[Listed]]) -> No
     for answer in answers:
         if answer.error is not None:
             complain(f"{answer.connection}: {answer.error}")
-    errors = [answer.error for answer in answers if answer.error is not None]
-    session.conclude([*errors, *(outcome.error for it in answered for outcome in it.outcomes)])
+    errors: list[TmemError | None] = [answer.error for answer in answers if answer.error is not None]
+    for it in answered:
+        errors += [outcome.error for outcome in it.outcomes] or [None]
+    session.conclude(errors)
 
 
-def _text(session: Session, view: View, report: Report) -> str | bytes:
-    if session.format != "table":
-        return render_listing(report, view.selection, session.format, use_long=view.use_long,
-                              headings=view.headings, legend=view.legend)  # fmt: skip
+def _text(session: Session, view: View, report: Report, *, several: bool, first: bool) -> str | bytes:
+    """One host's listing. The rows of several are one CSV, with headings at the `first`."""
+    form = session.format
+    if form != "table":
+        headings = view.headings and (first or form != "csv")
+        return render_listing(report, view.selection, form, use_long=view.use_long,
+                              headings=headings, legend=view.legend, whose=several)  # fmt: skip
     blocks = long_view(report, view.selection) if view.use_long else short_view(report, view.selection)
     if view.legend:
-        blocks.append(legend_of(blocks))
+        blocks.append(legend_of(blocks, view.selection.units))
     return session.draw(blocks, headings=view.headings, units=view.selection.units)
 
 
 def _together(form: str, connections: Sequence[str], texts: Sequence[str | bytes]) -> list[str | bytes]:
-    """The listings of several hosts as one output. Raises BadInput for a format that has no room for several."""
-    if form in ("raw", "prometheus"):
-        raise BadInput(f"-o {form} is for one host at a time, not for {len(texts)}")
+    """The listings of several hosts as one output."""
     words = [str(text) for text in texts]
     if form == "json":
         return [f"[{','.join(text.rstrip() for text in words)}]\n"]
@@ -140,15 +151,25 @@ def _watch(
     every_s: float,
     left: int,
 ) -> None:
-    """List every `every_s` seconds, `left` times or, when it is negative, for ever."""
+    """List every `every_s` seconds, `left` times or, when it is negative, for ever.
+
+    Domains that are not there when it begins are a slip of the user's; later, they may come back.
+    """
     clears = is_terminal() and not session.machine and session.environ.get("TERM", "dumb") != "dumb"
+    first = True
     while left != 0:
         left -= 1
-        answer = Answer(backend.name, [read(backend)], None)
+        seen = read(backend)
+        answer = Answer(backend.name, [seen], None)
         if clears:
             # Home, and what is left of the screen away: no flicker, and the listing before stays in the scrollback.
             session.write(f"\x1b[H\x1b[J{backend.name}   {time.strftime('%H:%M:%S')}\n\n")
         _show(session, view, [answer])
+        if first and not seen.found:
+            return
+        if session.format == "csv":
+            view.headings = False
+        first = False
         if left != 0:
             time.sleep(every_s)
             if not clears and not session.machine:

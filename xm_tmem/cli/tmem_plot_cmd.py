@@ -90,7 +90,7 @@ def _reports(file: str, since: str, until: str) -> Iterator[Report]:
     """The captures from one moment to another. Raises BadInput, BadListing."""
     with Recording(file) as recording:
         times = [place.timestamp for place in recording.places]
-        first, last = choose(times, since), choose(times, until)
+        first, last = choose(times, since, or_first=True), choose(times, until)
         for place in recording.places[first : last + 1]:
             yield recording.capture(place).report()
 

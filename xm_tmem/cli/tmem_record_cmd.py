@@ -56,7 +56,7 @@ def tmem_record(session: Session, file: str, every_s: float, count: int | None) 
                 for number in ticks(every_s, count):
                     made += _record(session, recorder, first if number == 0 else _later(session, host))
             finally:
-                session.note(f"{made} captures added to {file}")
+                session.note(f"{made} capture{'s' * (made != 1)} added to {file}")
 
 
 def _begin(session: Session, recorder: Recorder, first: Capture) -> None:

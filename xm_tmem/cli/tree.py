@@ -45,7 +45,7 @@ class Command(NamedTuple):
 
 def walk() -> Iterator[Command]:
     """xm itself and every command under it, in the order of the help."""
-    root = click.Context(xm, info_name="xm")
+    root = click.Context(xm, info_name="xm", **xm.context_settings)
     yield from _walk(xm, root, ())
 
 
@@ -66,7 +66,8 @@ def _walk(command: click.Command, context: click.Context, path: tuple[str, ...])
         assert isinstance(command, click.Group)
         child = command.get_command(context, name)
         if child is not None and not child.hidden:
-            yield from _walk(child, click.Context(child, parent=context, info_name=name), (*path, name))
+            inner = click.Context(child, parent=context, info_name=name, **child.context_settings)
+            yield from _walk(child, inner, (*path, name))
 
 
 def _option(option: click.Option, context: click.Context) -> Option:

@@ -53,9 +53,16 @@ def option(*names: str, **attributes: Any) -> Callable[[F], F]:
     return click.option(*names, cls=QuickOption, **attributes)
 
 
+class Word(click.Choice[str] if TYPE_CHECKING else click.Choice):  # type: ignore[misc]
+    """One of a few words, in any case, shown in their own."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        return f"{value!r} is not one of {', '.join(map(repr, self.choices))}"
+
+
 def word(words: Sequence[str]) -> click.Choice[str]:
     """The type of an option that takes one of a few words, in any case."""
-    return click.Choice(words, case_sensitive=False)
+    return Word(words, case_sensitive=False)
 
 
 class Converted(_ParamType):
@@ -83,7 +90,7 @@ def option_of(declared: Option, cls: type[QuickOption] = QuickOption, **attribut
         attributes["type"] = word(declared.words)
     return cls(
         (*declared.names, declared.attribute),
-        metavar=declared.metavar or None,
+        metavar=declared.metavar or (f"[{'|'.join(declared.words)}]" if declared.words else None),
         multiple=declared.multiple,
         help=declared.help,
         **attributes,

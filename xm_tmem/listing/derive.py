@@ -70,6 +70,15 @@ def _savings(size_bytes: int | None, contents: int | None) -> float | None:
     return 1 - size_bytes / whole if size_bytes and size_bytes < whole else None
 
 
+HOST_RATIOS = (
+    ("dedup_average", "ephemeral puts whose contents were held already", dedup_average),
+    ("dedup_current", "ephemeral pages without contents of their own", dedup_current),
+    ("trimming_savings", "saved by cutting trailing zeros", trimming_savings),
+    ("compression_savings", "saved by compression", compression_savings),
+)
+"""What follows from the host's own counters: name, meaning, and how it is had from them."""
+
+
 class Totals:
     """Sums over a listing's clients, what shares are shares of. `eph_count` is in pages."""
 

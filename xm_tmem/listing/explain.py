@@ -2,8 +2,8 @@
 """The dictionary behind `xm tmem-explain`: keys of the listing, derived fields, errnos, defects, exit statuses.
 
 A word is looked for as a key of Xen's text (case matters: `Pc`, or `P=Pc` for one type of line), as a field's long or
-short name, as an errno's name or number, as a defect's name or C function, and as `exit 3` for an exit status. One
-word may mean several things.
+short name, as an errno's name or number, as a defect's name, C function or everyday word, and as `exit 3` or the
+`kind` of a JSON error for an exit status. One word may mean several things.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import NamedTuple
 from xm_tmem import errors
 from xm_tmem.errors import BadInput, TmemError
 from xm_tmem.listing.defects import KNOWN_DEFECTS, KnownDefect
-from xm_tmem.listing.fields import FIELDS, Field
+from xm_tmem.listing.derive import HOST_RATIOS
+from xm_tmem.listing.fields import FIELDS
 from xm_tmem.listing.known_errors import KNOWN_ERRORS, KnownError
 from xm_tmem.listing.records import RECORD_TYPES, ClientRecord, PoolRecord
 from xm_tmem.listing.tags import FIRST_RELEASE, LAST_RELEASE, Record, Tag
@@ -55,7 +56,10 @@ def entries() -> Iterator[Entry]:
     known = {tag.name for record_type in RECORD_TYPES for tag in record_type.tags}
     for field in FIELDS.values():
         if field.name not in known:
-            yield _of_field(field)
+            names = (field.name, field.short) if field.short else (field.name,)
+            yield _derived(names, field.unit, field.help)
+    for name, told, _ in HOST_RATIOS:
+        yield _derived((name,), "ratio", told)
     yield from map(_of_error, KNOWN_ERRORS)
     yield from map(_of_defect, KNOWN_DEFECTS)
     yield from _of_statuses()
@@ -86,9 +90,9 @@ def _of_tag(record_type: type[Record], tag: Tag) -> Entry:
     return Entry("key", f"{tag.key} of {record_type.line}=", tag.help, _said(details), words)
 
 
-def _of_field(field: Field) -> Entry:
-    details = [("name", " or ".join(filter(None, (field.name, field.short)))), ("unit", field.unit)]
-    return Entry("derived", field.name, field.help, _said(details), frozenset((field.name, field.heading)))
+def _derived(names: tuple[str, ...], unit: str, meaning: str) -> Entry:
+    details = (("name", " or ".join(names)), ("unit", unit))
+    return Entry("derived", names[0], meaning, details, frozenset(names))
 
 
 def _of_error(error: KnownError) -> Entry:
@@ -116,20 +120,23 @@ def _of_defect(defect: KnownDefect) -> Entry:
         defect.name,
         defect.what,
         _said(details),
-        frozenset((defect.name, *defect.where.split(", "))),
+        frozenset((defect.name, *defect.where.split(", "), *defect.words)),
     )
 
 
 def _of_statuses() -> Iterator[Entry]:
     """An entry for each exit status, with what may have happened from the errors' own words."""
     causes: dict[int, list[str]] = {}
+    names: dict[int, list[str]] = {}
     for kind in vars(errors).values():
         if isinstance(kind, type) and issubclass(kind, TmemError) and kind is not TmemError:
             cause = " ".join((kind.__doc__ or "").split()).partition(". ")[0].removesuffix(".")
             causes.setdefault(kind.exit_status, []).append(cause)
+            names.setdefault(kind.exit_status, []).append(kind.__name__)
     for status, (first, *others) in sorted(causes.items()):
         title = f"exit {status}"
-        yield Entry("status", title, first, tuple(("or", cause) for cause in others), frozenset((title,)))
+        words = frozenset((title, *names[status]))
+        yield Entry("status", title, first, tuple(("or", cause) for cause in others), words)
 
 
 def _said(details: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

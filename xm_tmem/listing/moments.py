@@ -23,8 +23,11 @@ def split_moment(path: str) -> tuple[str, str]:
     return (name, moment) if at and name and not os.path.lexists(path) else (path, "")
 
 
-def choose(timestamps: Sequence[float], moment: str) -> int:
-    """The position of the capture meant, of those made at `timestamps`, of which there is one. Raises BadInput."""
+def choose(timestamps: Sequence[float], moment: str, *, or_first: bool = False) -> int:
+    """The position of the capture meant, of those made at `timestamps`, of which there is one. Raises BadInput.
+
+    `or_first`: a moment before the first capture means that one.
+    """
     if moment in ("", "last"):
         return len(timestamps) - 1
     if moment == "first":
@@ -36,6 +39,8 @@ def choose(timestamps: Sequence[float], moment: str) -> int:
     else:
         when = _timestamp(moment, timestamps[-1])
     before = [position for position, timestamp in enumerate(timestamps) if timestamp <= when]
+    if not before and or_first:
+        return 0
     if not before:
         raise BadInput(f"the recording begins after {moment}")
     return before[-1]

@@ -58,3 +58,9 @@ def read_report(
 def _encodable(name: str) -> str:
     """`name` with lone surrogates, which neither UTF-8 nor YAML can carry, as backslash escapes."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def not_understood(count: int) -> str:
+    """What to say of lines that mean nothing here."""
+    lines = "1 line of the listing was" if count == 1 else f"{count} lines of the listing were"
+    return f"{lines} not understood"

@@ -111,7 +111,9 @@ def apply(backend: Backend, wishes: Sequence[Wish], *, known: Collection[DomainI
                 for uuid in uuids:
                     backend.shared_auth(target.domain_id, uuid, allow=allow)
                 if uuids:
-                    done.append(f"{len(uuids)} shared pools {'allowed' if allow else 'denied'}")
+                    done.append(
+                        f"{len(uuids)} shared pool{'s' * (len(uuids) != 1)} {'allowed' if allow else 'denied'}"
+                    )
         return ", ".join(done)
 
     return _for_each_wish(backend, wishes, apply_one)

@@ -18,7 +18,7 @@ from xm_tmem.listing import derive
 from xm_tmem.listing.capture import Capture
 from xm_tmem.listing.delta import SAME, ReportDelta, compare
 from xm_tmem.listing.records import PoolRecord
-from xm_tmem.listing.report import Report
+from xm_tmem.listing.report import Report, not_understood
 from xm_tmem.operations.recording import capture
 from xm_tmem.operations.rules import (
     FROZEN,
@@ -101,8 +101,7 @@ def _truncated(report: Report, limits: Limits) -> Iterator[Finding]:
         why = "; ".join(report.listing.problems) or "lines are missing"
         yield _of(report, TRUNCATED, None, None, f"the listing is cut short: {why}")
     if report.listing.unknown:
-        count = len(report.listing.unknown)
-        yield _of(report, TRUNCATED, None, None, f"{count} lines of the listing were not understood")
+        yield _of(report, TRUNCATED, None, None, not_understood(len(report.listing.unknown)))
 
 
 def _frozen_since(report: Report, delta: ReportDelta, memory: Capture | None) -> dict[int, float]:
@@ -155,7 +154,7 @@ def _hit_rate(report: Report, before: Report | None, delta: ReportDelta, limits:
         pool = each.after if before is None else each.interval
         rate = derive.hit_rate(pool)
         if rate is not None and rate < limit and pool.gets >= MIN_GETS:
-            message = f"{rate:.1%} of {pool.gets} gets found their page (limit {limit:.4g})"
+            message = f"{rate:.1%} of {pool.gets} gets found their page (limit {limit * 100:.4g}%)"
             yield _of(report, HIT_RATE, pool.cli_id, pool.pool_id, message, rate, limit)
 
 

@@ -51,16 +51,20 @@ def _word(entry: Entry) -> str:
 
 
 def document(entries: Iterable[Entry]) -> dict[str, Any]:
-    """The entries for a program."""
+    """The entries for a program, as one document."""
     return {
         "schema": "xm-tmem/explanation/1",
-        "entries": [
-            {
-                "kind": entry.kind,
-                "title": entry.title,
-                "meaning": entry.meaning,
-                "details": dict(entry.details),
-            }
-            for entry in entries
-        ],
+        "entries": [{**_named(entry), "details": dict(entry.details)} for entry in entries],
     }
+
+
+def records(entries: Iterable[Entry]) -> list[dict[str, str]]:
+    """The entries for a program, a flat record for each: details are lines of what and its text."""
+    return [
+        {**_named(entry), "details": "\n".join(f"{what}: {said}" for what, said in entry.details)}
+        for entry in entries
+    ]
+
+
+def _named(entry: Entry) -> dict[str, Any]:
+    return {"kind": entry.kind, "title": entry.title, "meaning": entry.meaning}

@@ -20,8 +20,9 @@ from xm_tmem.listing.records import (
     PoolRecord,
     SharedPoolRecord,
 )
-from xm_tmem.listing.report import Report
+from xm_tmem.listing.report import Report, not_understood
 from xm_tmem.listing.select import Selection
+from xm_tmem.render.cells import is_memory
 
 
 class Column:
@@ -98,27 +99,12 @@ def long_view(report: Report, selection: Selection) -> list[Block]:
 def host_facts(host: GlobalRecord) -> Facts:
     """The host's counters, and what follows from them."""
     facts = [Fact(tag.name, tag.unit, tag.help, value) for tag, value in zip(host.tags, host, strict=False)]
-    facts += (
-        Fact(
-            "dedup_average",
-            "ratio",
-            "ephemeral puts whose contents were held already",
-            derive.dedup_average(host),
-        ),
-        Fact(
-            "dedup_current",
-            "ratio",
-            "ephemeral pages without contents of their own",
-            derive.dedup_current(host),
-        ),
-        Fact("trimming_savings", "ratio", "saved by cutting trailing zeros", derive.trimming_savings(host)),
-        Fact("compression_savings", "ratio", "saved by compression", derive.compression_savings(host)),
-    )
+    facts += (Fact(name, "ratio", told, ask(host)) for name, told, ask in derive.HOST_RATIOS)
     return Facts("host", tuple(fact for fact in facts if fact.value is not None))
 
 
-def legend(blocks: Iterable[Block]) -> Section:
-    """What the headings of `blocks` mean."""
+def legend(blocks: Iterable[Block], units: str = "pages") -> Section:
+    """What the headings of `blocks` mean, where amounts of memory are shown in `units`."""
     known: dict[str, tuple[str, str]] = {}
     for block in blocks:
         if isinstance(block, Facts):
@@ -132,10 +118,16 @@ def legend(blocks: Iterable[Block]) -> Section:
         "legend",
         (
             Column("heading", "text", "", list(known)),
-            Column("unit", "text", "", [unit for unit, _ in known.values()]),
+            Column("unit", "text", "", [_shown_unit(unit, units) for unit, _ in known.values()]),
             Column("meaning", "text", "", [text for _, text in known.values()]),
         ),
     )
+
+
+def _shown_unit(unit: str, units: str) -> str:
+    if not is_memory(unit):
+        return unit
+    return "size" if units == "auto" else units  # auto: each value says its own
 
 
 def warnings(report: Report) -> list[str]:
@@ -145,7 +137,7 @@ def warnings(report: Report) -> list[str]:
     if report.truncated and not told:
         told.append("the listing is cut short: lines are missing")
     if listing.unknown:
-        told.append(f"{len(listing.unknown)} lines of the listing were not understood")
+        told.append(not_understood(len(listing.unknown)))
     return told
 
 

@@ -123,17 +123,29 @@ def render_yaml(report: Report, selection: Selection) -> str:
     return yaml_text(document(report, selection))
 
 
-def render_csv(report: Report, selection: Selection, *, every_field: bool = False) -> str:
-    """A line of names, then the selection's rows; with `every_field` all fields instead of its columns."""
+def render_csv(
+    report: Report,
+    selection: Selection,
+    *,
+    every_field: bool = False,
+    headings: bool = True,
+    whose: bool = False,
+) -> str:
+    """A line of names, then the selection's rows; with `every_field` all fields instead of its columns.
+
+    `whose`: the connection comes first in each row, for rows of several hosts.
+    """
     from csv import writer
     from io import StringIO
 
     fields = tuple(FIELDS.values()) if every_field else selection.columns
     out = StringIO()
     lines = writer(out, lineterminator="\n")
-    lines.writerow(field.name for field in fields)
+    host = [_csv_cell(report.connection, "text")] if whose else []
+    if headings:
+        lines.writerow([*(["connection"] if whose else []), *(field.name for field in fields)])
     for row in selection.rows(report):
-        lines.writerow(_csv_cell(field.of(row), field.unit) for field in fields)
+        lines.writerow([*host, *(_csv_cell(field.of(row), field.unit) for field in fields)])
     return out.getvalue()
 
 
@@ -171,13 +183,7 @@ def _named(record: Record) -> dict[str, Any]:
 
 
 def _host(host: GlobalRecord) -> dict[str, Any]:
-    return {
-        **_named(host),
-        "dedup_average": derive.dedup_average(host),
-        "dedup_current": derive.dedup_current(host),
-        "trimming_savings": derive.trimming_savings(host),
-        "compression_savings": derive.compression_savings(host),
-    }
+    return {**_named(host), **{name: ask(host) for name, _, ask in derive.HOST_RATIOS}}
 
 
 def _client(client: ClientRecord, totals: derive.Totals, name: str | None) -> dict[str, Any]:

@@ -117,7 +117,9 @@ def test_a_saved_listing_lists_and_does_nothing_else(tmp_path: Path) -> None:
 def test_what_is_no_listing_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "listing.txt"
     file.write_bytes(content)
-    with pytest.raises(BadListing):
+    with pytest.raises(
+        BadListing, match="begins with" if content else "listing.txt is no listing: it is empty"
+    ):
         connect(f"replay:{file}", Settings())
 
 

@@ -33,11 +33,11 @@ def file(tmp_path: Path) -> Path:
 def test_apply_brings_the_settings_about_once(xm: Xm, host: Host, file: Path) -> None:
     assert xm("tmem-apply", str(file)) == (
         0,
-        "web (1): weight 0 -> 200, compress off -> on\ndb (2): weight 0 -> 50, 1 shared pools allowed\n",
+        "web (1): weight 0 -> 200, compress off -> on\ndb (2): weight 0 -> 50, 1 shared pool allowed\n",
         "",
     )
     assert (host.weight(1), host.compress(1), host.weight(2), host.compress(2)) == (200, True, 50, False)
-    assert xm("tmem-apply", str(file)).out == "web (1): as asked for\ndb (2): 1 shared pools allowed\n"
+    assert xm("tmem-apply", str(file)).out == "web (1): as asked for\ndb (2): 1 shared pool allowed\n"
 
 
 def test_diff_shows_and_changes_nothing_and_is_status_7_when_something_differs(
@@ -133,7 +133,7 @@ def test_watch_applies_again_when_a_domain_comes_back_with_a_new_id(
     ran = xm("tmem-apply", "--watch", "10s", str(path))
     assert (ran.status, ran.err) == (130, "xm: interrupted\n")
     # Authorised once for each life of the domain, not at every look.
-    changed = "weight 0 -> 200, 1 shared pools allowed"
+    changed = "weight 0 -> 200, 1 shared pool allowed"
     assert ran.out == f"web (1): {changed}\nweb (9): {changed}\n"
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -100,6 +101,17 @@ def test_the_legend_says_what_the_columns_mean(xm: Xm) -> None:
     assert "pages held" in xm("tmem-list", "--legend").out
 
 
+@pytest.mark.parametrize(("units", "said"), [("pages", "pages"), ("MiB", "MiB"), ("auto", "size")])
+def test_the_legend_has_the_unit_that_is_shown(xm: Xm, units: str, said: str) -> None:
+    lines = xm("tmem-list", "--legend", "--units", units).out.splitlines()
+    assert [line.split()[1] for line in lines if line.endswith("pages held")] == [said]
+
+
+def test_units_are_written_as_everywhere_else(xm: Xm) -> None:
+    assert "KiB|MiB" in xm("tmem-list", "--help").out
+    assert "'KiB', 'MiB'" in xm("tmem-list", "--units", "furlongs").err
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -111,6 +123,7 @@ def test_the_legend_says_what_the_columns_mean(xm: Xm) -> None:
         ["--units", "furlongs"],
         ["-o", "xml"],
         ["-a", "web"],
+        ["-l", "--columns", "pages"],
         ["--count", "3"],
         ["--watch", "0"],
         ["--watch=soon"],
@@ -147,6 +160,41 @@ def test_watch_lists_as_often_as_asked(xm: Xm) -> None:
 
 def test_a_word_after_watch_that_is_no_number_is_a_domain(xm: Xm) -> None:
     assert xm("tmem-list", "--count", "1", "--watch", "web").out == xm("tmem-list", "web").out
+
+
+def test_a_watch_of_nothing_ends_at_once(xm: Xm) -> None:
+    ran = xm("tmem-list", "--watch", "nosuch")
+    assert (ran.status, ran.out, ran.err.count("\n")) == (3, "", 1)
+
+
+def test_a_watch_in_csv_has_one_line_of_headings(xm: Xm) -> None:
+    lines = xm("tmem-list", "--watch", "0.01", "--count", "2", "-o", "csv", "web").out.splitlines()
+    assert [line.startswith("cli_id") for line in lines] == [True, False, False, False, False]
+    assert xm("tmem-list", "-o", "csv", "--no-headings", "web").out.splitlines() == lines[1:3]
+
+
+def test_the_csv_of_several_hosts_says_whose_each_row_is(xm: Xm) -> None:
+    words = ["tmem-list", "-o", "csv", "--columns", "name", "web", "--by-client"]
+    ran = xm("-c", "model:old", "-c", "model:new", *words)
+    assert ran.out == "connection,name\nmodel:old,web\nmodel:new,web\n"
+
+
+def test_some_of_several_hosts_failing_is_status_6(xm: Xm, tmp_path: Path) -> None:
+    ran = xm("-c", "model:old", "-c", f"replay:{tmp_path}/nosuch", "tmem-list")
+    assert (ran.status, "web" in ran.out) == (6, True)
+    assert ran.err.endswith("xm: 1 of 2 failed\n")
+
+
+@pytest.mark.parametrize("form", ["raw", "prometheus"])
+def test_a_format_for_one_host_refuses_several_whether_or_not_they_answer(
+    xm: Xm, tmp_path: Path, form: str
+) -> None:
+    ran = xm("-c", "model:old", "-c", f"replay:{tmp_path}/nosuch", "tmem-list", "-o", form)
+    assert (ran.status, ran.out, ran.err) == (
+        2,
+        "",
+        f"xm: -o {form} is for one host at a time, not for 2\n",
+    )
 
 
 def test_several_hosts_are_listed_one_after_the_other(xm: Xm) -> None:

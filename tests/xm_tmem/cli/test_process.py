@@ -184,8 +184,10 @@ def test_a_reader_who_has_enough_is_no_error(replay: str, words: list[str]) -> N
 @pytest.mark.parametrize(
     "words", [["tmem-list"], ["-o", "raw", "tmem-list"], ["--version"], ["--help"], ["help"]]
 )
-def test_a_full_disk_is_one_line_and_status_1(replay: str, words: list[str]) -> None:
-    ran = shell('"$@" > /dev/full', *(["-c", replay, *words] if "tmem-list" in words else words))
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_one_line_and_status_1(replay: str, words: list[str], unbuffered: str) -> None:
+    arguments = ["-c", replay, *words] if "tmem-list" in words else words
+    ran = shell('"$@" > /dev/full', *arguments, PYTHONUNBUFFERED=unbuffered)
     assert (ran.returncode, ran.stderr) == (
         1,
         "xm: cannot write to standard output: No space left on device\n",

@@ -25,9 +25,10 @@ def test_a_recording_grows_by_the_captures_asked_for(xm: Xm, file: str) -> None:
         f"xm: 2 captures added to {file}\n",
     )
     assert xm("-q", "tmem-record", file, "--count", "1") == (0, "", "")
+    assert xm("tmem-record", file, "--count", "1").err == f"xm: 1 capture added to {file}\n"
     with Recording(file) as found:
         captures = list(found.captures())
-    assert len(captures) == 3
+    assert len(captures) == 4
     assert captures[0].timestamp < captures[1].timestamp < captures[2].timestamp
     assert {each.connection for each in captures} == {"model:default"}
 

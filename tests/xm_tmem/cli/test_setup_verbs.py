@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 from pathlib import Path
@@ -12,6 +14,7 @@ import yaml
 
 from tests import recordings
 from tests.xm_tmem.cli.conftest import Host, Xm
+from xm_tmem.listing.explain import KINDS
 from xm_tmem.settings import SETTINGS, load
 
 UUID = "00112233-4455-6677-8899-aabbccddeeff"
@@ -139,19 +142,39 @@ def test_help_is_the_commands_own_help(xm: Xm) -> None:
 def test_explain_knows_keys_errors_statuses_and_oddities(xm: Xm, word: str) -> None:
     status, out, _ = xm("tmem-explain", word)
     assert status == 0
-    assert word.lower() in out.lower()
+    assert out
+
+
+@pytest.mark.parametrize("words", [["-l"], ["--by-client"], []])
+def test_explain_knows_every_heading_of_a_listing(xm: Xm, words: list[str]) -> None:
+    lines = xm("tmem-list", *words).out.splitlines()
+    for heading in next(line for line in lines if line.startswith("domain")).split():
+        assert xm("tmem-explain", heading).status == 0, heading
+
+
+def test_explain_knows_every_value_of_a_document(xm: Xm) -> None:
+    document = xm("tmem-list", "-o", "json").json
+    for record in (document["host"], document["clients"][0], document["pools"][0]):
+        for name in record:
+            assert xm("tmem-explain", name).status == 0, name
+
+
+def test_explain_tells_why_a_weight_does_the_opposite(xm: Xm) -> None:
+    assert "client_over_quota" in xm("tmem-explain", "weight").out
 
 
 def test_explain_minds_the_case_of_keys_and_tells_all_lines_that_have_one(xm: Xm) -> None:
-    assert "G= line" in xm("tmem-explain", "Pc").out
-    assert "P= line" in xm("tmem-explain", "Pc").out
+    assert "G= (the host)" in xm("tmem-explain", "Pc").out
+    assert "P= (a pool)" in xm("tmem-explain", "Pc").out
     assert xm("tmem-explain", "gt").out != xm("tmem-explain", "Gt").out
 
 
 def test_explain_without_a_word_has_the_whole_dictionary(xm: Xm) -> None:
-    words = xm("tmem-explain", "-o", "json").json["words"]
-    assert {"key", "error", "status", "oddity"} == {entry["kind"] for entry in words}
-    assert all(entry["meaning"] for entry in words)
+    found = xm("tmem-explain", "-o", "json").json["entries"]
+    assert {entry["kind"] for entry in found} == set(KINDS)
+    assert all(entry["meaning"] for entry in found)
+    rows = list(csv.DictReader(io.StringIO(xm("tmem-explain", "-o", "csv").out)))
+    assert [row["title"] for row in rows] == [entry["title"] for entry in found]
 
 
 def test_explain_of_nonsense_says_so(xm: Xm) -> None:

@@ -38,7 +38,10 @@ def titles(word: str) -> list[str]:
         ("quota-inverted", ["quota-inverted"]),
         ("client_over_quota", ["quota-inverted"]),
         ("do_tmem_flush_object", ["frozen-flush"]),
-        ("Weight", ["ww of C="]),
+        ("Weight", ["ww of C=", "dead-weight", "quota-inverted"]),
+        ("weight", ["ww of C=", "dead-weight", "quota-inverted"]),
+        ("migration", ["first-page-skipped", "second-save-empty", "migration-loses-tmem"]),
+        ("NoSuchDomain", ["exit 3"]),
         ("exit 5", ["exit 5"]),
     ],
 )

@@ -50,6 +50,7 @@ def test_the_last_capture_at_or_before_the_moment(moment: str, position: int) ->
 def test_before_the_first_there_is_none(moment: str) -> None:
     with pytest.raises(BadInput, match="begins after"):
         choose(TIMES, moment)
+    assert choose(TIMES, moment, or_first=True) == 0
 
 
 @pytest.mark.parametrize(

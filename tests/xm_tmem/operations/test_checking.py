@@ -147,6 +147,11 @@ def test_a_hit_rate_below_the_limit(gets: int, hits: int, value: float | None) -
     ] == [("hit-rate", 1, "web", 0) for _ in expected]
 
 
+def test_a_hit_rate_and_its_limit_are_told_in_the_same_unit() -> None:
+    (finding,) = check(host(CLIENT, EPHEMERAL, gs=4, gt=100), only("hit-rate", "5%"), None).findings
+    assert finding.message == "4.0% of 100 gets found their page (limit 5%)"
+
+
 def test_a_persistent_pool_has_no_hit_rate_to_complain_of() -> None:
     assert check(host(CLIENT, PERSISTENT), only("hit-rate", "50%"), None).findings == []
 

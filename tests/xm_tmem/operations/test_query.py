@@ -7,7 +7,6 @@ import pytest
 
 from tests.xm_tmem.operations.tripping import model
 from xm_tmem.errors import NoClient
-from xm_tmem.operations.dictionary import entries, look_up
 from xm_tmem.operations.query import client_targets, freeable, listed, summaries
 from xm_tmem.operations.resolve import targets
 
@@ -66,15 +65,3 @@ def test_freeable_is_the_hypervisors_own_answer(release: str) -> None:
     _, backend = model(release)
     it = freeable(backend.typed)
     assert (it.freeable_mb, it.ephemeral) == (1, 300)
-
-
-def test_the_dictionary_has_no_word_twice_of_a_kind() -> None:
-    words = [(entry.word, entry.kind, entry.where) for entry in entries()]
-    assert len(words) == len(set(words))
-
-
-def test_the_dictionary_looks_exactly_before_it_looks_loosely() -> None:
-    assert {entry.word for entry in look_up("Gt")} == {"Gt"}
-    assert {entry.word for entry in look_up("efrozen")} == {"EFROZEN"}
-    assert "EPERM" in {entry.word for entry in look_up("1")}
-    assert look_up("zzzz") == []

@@ -13,6 +13,7 @@ CONTROL = (
         "4.7",
         "caps are stored and listed, and nothing enforces them",
         "use weights",
+        ("cap",),
     ),
     KnownDefect(
         "destroy-thaws",
@@ -21,6 +22,7 @@ CONTROL = (
         "4.12",
         "DESTROY thaws the client and destroys nothing, whatever the hypervisor's log says",
         "`xm tmem-flush` gives ephemeral memory back; persistent pages go with their domain",
+        ("destroy",),
     ),
     KnownDefect(
         "freeze-misses-newcomers",
@@ -32,6 +34,7 @@ CONTROL = (
             "later is not frozen"
         ),
         "`xm tmem-freeze --wait DOMAIN`, or freeze again",
+        ("freeze",),
     ),
     KnownDefect(
         "freeze-key-unbound",
@@ -64,6 +67,7 @@ CONTROL = (
         "4.12",
         "the weight of a destroyed domain stays in the sum that shares are taken of",
         "set a domain's weight to 0 before it is destroyed",
+        ("weight",),
     ),
     KnownDefect(
         "shared-lines-garbled",
@@ -83,6 +87,7 @@ CONTROL = (
             "past its end"
         ),
         "none: listings are fetched with a buffer to spare and a guard behind it",
+        ("truncated",),
     ),
     KnownDefect(
         "long-form-cut",
@@ -124,6 +129,7 @@ CONTROL = (
             "that succeed"
         ),
         "`xm info` asks the hypervisor itself whether tmem is on",
+        ("tmem-off",),
     ),
     KnownDefect(
         "list-panic",

@@ -15,3 +15,4 @@ class KnownDefect(NamedTuple):
     until: str  # the last
     what: str
     advice: str  # what to do about it; "none" and why where nothing needs doing
+    words: tuple[str, ...] = ()  # an operator's words that find it too

@@ -16,6 +16,7 @@ PAGES = (
             "oldest page is evicted; one that holds more is not"
         ),
         "do not rely on weights; 0 exempts a client. A model with quirks=documented does what was meant",
+        ("weight",),
     ),
     KnownDefect(
         "frozen-flush",
@@ -24,6 +25,7 @@ PAGES = (
         "4.12",
         "a flush by a frozen client is done and answers EFROZEN",
         "none: the counters are right",
+        ("freeze",),
     ),
     KnownDefect(
         "frozen-duplicate",
@@ -35,6 +37,7 @@ PAGES = (
             "and answers ENOSPC"
         ),
         "none: that is how contents stay coherent",
+        ("freeze",),
     ),
     KnownDefect(
         "frozen-not-counted",

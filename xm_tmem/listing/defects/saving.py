@@ -16,6 +16,7 @@ SAVING = (
             "first"
         ),
         "`xm tmem-save` counts what is missing and says so",
+        ("migration",),
     ),
     KnownDefect(
         "second-save-empty",
@@ -24,6 +25,7 @@ SAVING = (
         "4.12",
         "a second save of the same domain finds no pages: the place in the list is never reset",
         "save once, or restore and save the copy",
+        ("migration",),
     ),
     KnownDefect(
         "save-stays-frozen",

@@ -16,6 +16,7 @@ TOOLS = (
             "weight"
         ),
         "`xm tmem-set` reads and writes each domain by itself",
+        ("tmem-set",),
     ),
     KnownDefect(
         "freeable-zero",
@@ -24,6 +25,7 @@ TOOLS = (
         "4.12",
         "xl tmem-freeable prints 0 whatever could be freed, and -3 when it fails",
         "`xm tmem-freeable` asks the hypervisor itself",
+        ("freeable",),
     ),
     KnownDefect(
         "authorise-help-inverted",
@@ -32,6 +34,7 @@ TOOLS = (
         "4.8",
         ("help and manual say 0 allows and 1 denies; the hypervisor means the opposite (the manual to 4.12)"),
         "`--allow` and `--deny` say what they do",
+        ("shared-auth",),
     ),
     KnownDefect(
         "uuid-digits",
@@ -40,6 +43,7 @@ TOOLS = (
         "4.8",
         "the digits a to f of a uuid are read as 0 to 5",
         "`xm tmem-uuid UUID` shows what such a tool would send",
+        ("uuid",),
     ),
     KnownDefect(
         "uuid-order",
@@ -51,6 +55,7 @@ TOOLS = (
             "order, so that authorising the uuid blkid prints never matches"
         ),
         "`xm tmem-uuid UUID` shows every spelling",
+        ("uuid",),
     ),
     KnownDefect(
         "migration-loses-tmem",
@@ -62,6 +67,7 @@ TOOLS = (
             "lost"
         ),
         "`xm tmem-check` warns; `swapoff` in the guest before moving it",
+        ("migration",),
     ),
     KnownDefect(
         "old-parser-number-0",

@@ -178,7 +178,11 @@ def delist(tmem: Tmem, pgp: Pgp) -> None:
 def pgp_delete(tmem: Tmem, pgp: Pgp) -> None:
     """Take a page that has left its object off its lists and free it (C: pgp_delete, pgp_delist_free)."""
     delist(tmem, pgp)
-    pgp_free(tmem, pgp)
+    pool = pgp.obj.pool
+    if pgp.store is None and pgp.data is not None and not pool.persistent:
+        pgp_recycle(tmem, pgp, pool)
+    else:
+        pgp_free(tmem, pgp)
 
 
 def append_ephemeral(tmem: Tmem, pgp: Pgp, client: Client) -> None:

@@ -113,9 +113,9 @@ class Guest(GuestPages):
         if isinstance(pool, int):
             return pool
         if self._tmem.release.client_info_abi:
-            return self._leave(-ENOSYS)
+            return self._fail(-ENOSYS)
         if ensure and not self._make_room():
-            return self._leave(-ENOMEM)
+            return self._fail(-ENOMEM)
         return self._leave(put(self._tmem, pool, oid, index, page, part))
 
     def read(
@@ -128,7 +128,7 @@ class Guest(GuestPages):
         if isinstance(pool, int):
             return pool, None, None
         if self._tmem.release.client_info_abi:
-            return self._leave(-ENOSYS), None, None
+            return self._fail(-ENOSYS), None, None
         return read(self._tmem, pool, oid, index, part, writable)
 
     def other(self, pool_id: int) -> int:
@@ -136,4 +136,4 @@ class Guest(GuestPages):
         pool = self._enter(pool_id)
         if isinstance(pool, int):
             return pool
-        return self._leave(-ENOSYS if self._tmem.release.client_info_abi else 0)
+        return self._fail(-ENOSYS if self._tmem.release.client_info_abi else 0)

@@ -64,11 +64,11 @@ class GuestPages:
     # The way in and out.
 
     def _refuse(self) -> int:
-        """Count an operation, and say what stands against it: 0 or a negative errno."""
+        """Count an operation that no pool counts, and say what stands against it: 0 or a negative errno."""
         tmem = self._tmem
         if not tmem.initialized:
             return -ENODEV
-        tmem.total_tmem_ops += 1
+        tmem.other_ops += 1
         client = client_of(self.domain)
         if self.domain.dying:
             tmem.errored_tmem_ops += 1
@@ -81,12 +81,11 @@ class GuestPages:
         return 0
 
     def _enter(self, pool_id: int) -> Pool | int:
-        """Count an operation on pages and find its pool; else a negative errno."""
+        """Find the pool of an operation, which counts it; else count it, and a negative errno."""
+        tmem = self._tmem
         if 0 <= pool_id < MAX_POOLS_PER_DOMAIN:
             pool = self._pools[pool_id]
             if pool is not None:
-                tmem = self._tmem
-                tmem.total_tmem_ops += 1
                 tmem.current = self.domain
                 return pool
         refused = self._refuse()
@@ -94,9 +93,15 @@ class GuestPages:
             return refused
         pool = self._pools[pool_id] if 0 <= pool_id < MAX_POOLS_PER_DOMAIN else None
         if pool is None:
-            self._tmem.errored_tmem_ops += 1
+            tmem.errored_tmem_ops += 1
             return -ENODEV
+        tmem.other_ops -= 1
         return pool
+
+    def _fail(self, rc: int) -> int:
+        """Count an operation that did not get as far as its pool's counters."""
+        self._tmem.other_ops += 1
+        return self._leave(rc)
 
     def _leave(self, rc: int) -> int:
         if rc < 0:
@@ -105,7 +110,9 @@ class GuestPages:
 
     def _make_room(self) -> bool:
         """Evict if memory is short. False: none could be had, and the release takes no for an answer."""
-        return ensure_avail_pages(self._tmem) or not self._tmem.release.client_info_abi
+        tmem = self._tmem
+        tmem.current = self.domain
+        return ensure_avail_pages(tmem) or not tmem.release.client_info_abi
 
     # Put.
 
@@ -123,32 +130,31 @@ class GuestPages:
             if isinstance(entered, int):
                 return entered
             pool = entered
-        else:
-            tmem.total_tmem_ops += 1
-            tmem.current = self.domain
         heap = tmem.heap
         if heap.avail < tmem.scarce_below and not self._make_room():
-            return self._leave(-ENOMEM)
+            return self._fail(-ENOMEM)
         obj = pool.objs.get(oid)
         if obj is None or page is None or not pool.private_ephemeral:
-            return self._leave(put(tmem, pool, oid, index, page))
+            return self._put(pool, oid, index, page)
         leaf = obj.leaves.get(index >> 6)
         client = pool.client
         if leaf is None or client.compress or client.frozen:
-            return self._leave(put(tmem, pool, oid, index, page))
+            return self._put(pool, oid, index, page)
         slot = index & 63
         items = leaf.items
         if items[slot] is not None:
-            return self._leave(put(tmem, pool, oid, index, page))
+            return self._put(pool, oid, index, page)
         spare = tmem.spare_pgps
         pgp = spare.pop() if spare else new_pgp()
         if tmem.exact:
+            tmem.current = self.domain
             tmem.held_obj = obj
             if not pool.mempool.place(pgp, tmem.pgp_units):
                 return self._leave(no_descriptor(tmem, obj, pool, False))
             tmem.held_obj = None
         data_pages = heap.data_pages
         if data_pages >= heap.data_limit:
+            tmem.current = self.domain
             tmem.held_obj = obj
             return self._leave(put_with(tmem, pgp, obj, pool, False, index, page, None))
         pgp.obj = obj
@@ -169,6 +175,7 @@ class GuestPages:
         if data_pages + tmem.persistent_frames > tmem.page_count_max:
             tmem.page_count_max = data_pages + tmem.persistent_frames
         if tmem.dedup:
+            tmem.current = self.domain
             tmem.held_obj = obj
             tmem.in_flight = 1
             if not associate(tmem, pgp, 0, 0):
@@ -197,6 +204,11 @@ class GuestPages:
         pool.good_puts += 1
         return 1
 
+    def _put(self, pool: Pool, oid: Oid, index: int, page: bytes | None) -> int:
+        """A put that has anything uncommon about it."""
+        self._tmem.current = self.domain
+        return self._leave(put(self._tmem, pool, oid, index, page))
+
     def put_many(self, pool_id: int, pages: Iterable[tuple[Oid, int, PageLike | None]]) -> list[int]:
         """A put for each (object id, index, page), one after another: what each of them answers, in their order.
 
@@ -212,7 +224,6 @@ class GuestPages:
         if pool is None:
             return self.get_to(pool_id, oid, index, True)
         tmem = self._tmem
-        tmem.total_tmem_ops += 1
         obj = pool.objs.get(oid)
         if obj is None:
             if pool.pgp_count and type(oid) is int:
@@ -276,8 +287,6 @@ class GuestPages:
             if isinstance(entered, int):
                 return entered
             pool = entered
-        else:
-            tmem.total_tmem_ops += 1
         obj = pool.objs.get(oid)
         if obj is not None and pool.private_ephemeral:
             leaf = obj.leaves.get(index >> 6)

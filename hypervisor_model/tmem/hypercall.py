@@ -97,7 +97,7 @@ def do_tmem_op(tmem: Tmem, guest: Guest, argument: bytes | bytearray, buffers: B
         return -ENODEV
     client = client_of(domain)
     if len(argument) < TMEM_OP_BYTES or (client is not None and domain.dying):
-        tmem.total_tmem_ops += 1
+        tmem.other_ops += 1
         tmem.errored_tmem_ops += 1
         return -ENODEV if client is not None and domain.dying else -EFAULT
     cmd = int.from_bytes(argument[:4], "little")
@@ -154,7 +154,7 @@ def _privileged_op(
     tmem: Tmem, domain: Domain, cmd: int, argument: bytes | bytearray, buffers: Buffers
 ) -> int:
     """TMEM_CONTROL, TMEM_AUTH and TMEM_RESTORE_NEW, which left this hypercall in 4.6 and 4.9."""
-    tmem.total_tmem_ops += 1
+    tmem.other_ops += 1
     tmem.current = domain
     if tmem.release.client_info_abi:
         rc = -EOPNOTSUPP

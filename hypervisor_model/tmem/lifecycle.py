@@ -120,6 +120,7 @@ def flush_pool(tmem: Tmem, pool: Pool, client: Client) -> None:
 
 def _keep_statistics(tmem: Tmem, pool: Pool) -> None:
     """What the totals have of a pool that goes."""
+    tmem.other_ops += pool.operations
     if not pool.persistent:
         tmem.past_good_eph_puts += pool.good_puts - pool.dup_puts_replaced
     if pool.private_ephemeral:

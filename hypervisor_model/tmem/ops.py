@@ -374,6 +374,7 @@ def get(tmem: Tmem, pool: Pool, oid: Oid, index: int, writable: bool) -> tuple[i
     the page stays where it was (in C such a page leaves its object and stays on the lists, which ends in a crash).
     """
     if not pool.pgp_count:
+        tmem.other_ops += 1
         tmem.errored_tmem_ops += 1
         return _EMPTY
     obj = pool.objs.get(oid)

@@ -118,3 +118,8 @@ class Pool:
     def flush_objs(self) -> int:
         """Flushes of an object, found or not."""
         return self.flush_objs_found + self.flush_objs_missed
+
+    @property
+    def operations(self) -> int:
+        """All on pages and objects, except gets on an empty pool."""
+        return self.puts + self.gets + self.flushs + self.flush_objs

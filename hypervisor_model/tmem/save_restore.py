@@ -137,6 +137,7 @@ def save_get_next_page(
     written = buffers.write(address, _handle(pool_id, oid, index))
     if not written and tmem.release.client_info_abi:
         return -EFAULT
+    tmem.other_ops -= 1  # the pool counts a get that no guest has made
     if pgp is head:
         pool.missed_gets += 1
         return 0
@@ -177,6 +178,12 @@ def save_get_next_inv(tmem: Tmem, client: Client | None, buffers: Buffers, addre
     return 1
 
 
+def _put(tmem: Tmem, pool: Pool, oid: int, index: int, page: bytes | None, part: Part | None = None) -> int:
+    """A put that no guest has made, although the pool counts it."""
+    tmem.other_ops -= 1
+    return ops.put(tmem, pool, oid, index, page, part)
+
+
 def restore_put_page(
     tmem: Tmem,
     client: Client | None,
@@ -199,16 +206,16 @@ def restore_put_page(
         if length != PAGE_SIZE:
             return -EINVAL
         if tmem.documented or not address:
-            return ops.put(tmem, pool, oid, index, page)
+            return _put(tmem, pool, oid, index, page)
         # QUIRK tmem_copy_from_client: since 4.6 a page can come from a buffer only if it is compressed.
-        return ops.put(tmem, pool, oid, index, page, Restored(NO_PLAIN_COPY, (frame_zero, None)))
+        return _put(tmem, pool, oid, index, page, Restored(NO_PLAIN_COPY, (frame_zero, None)))
     if page is None and not client.compress and length < PAGE_SIZE:
         start = buffers.read(address, length)
         page = None if start is None else start + bytes(PAGE_SIZE - length)
     part = Part(0, 0, length)
     if tmem.documented:
-        return ops.put(tmem, pool, oid, index, page, part)
-    return ops.put(tmem, pool, oid, index, page, Restored(part, (frame_zero, part)))
+        return _put(tmem, pool, oid, index, page, part)
+    return _put(tmem, pool, oid, index, page, Restored(part, (frame_zero, part)))
 
 
 def restore_flush_page(tmem: Tmem, client: Client | None, pool_id: int, oid: int, index: int) -> int:
@@ -216,4 +223,5 @@ def restore_flush_page(tmem: Tmem, client: Client | None, pool_id: int, oid: int
     pool = pool_of(client, pool_id)
     if pool is None:
         return -EPERM
+    tmem.other_ops -= 1  # as `_put`
     return ops.flush_page(tmem, pool, oid, index)

@@ -65,6 +65,7 @@ class Tmem:
         "obj_count",
         "obj_count_max",
         "options",
+        "other_ops",
         "page_bytes",
         "page_count_max",
         "past_good_eph_puts",
@@ -87,7 +88,6 @@ class Tmem:
         "spare_pgps",
         "strict_privilege",
         "total_flush_pool",
-        "total_tmem_ops",
     )
 
     def __init__(
@@ -139,7 +139,7 @@ class Tmem:
         self.lost_pools: list[Pool] = []  # destroyed during a live save, hence unreachable and never freed
         self.ephemeral_head = empty_list()
         # Statistics.
-        self.total_tmem_ops = 0  # Tt
+        self.other_ops = 0  # of Tt, those that no pool counts, or that were counted by pools that are gone
         self.errored_tmem_ops = 0  # Te
         self.failed_copies = 0  # Cf
         self.alloc_failed = 0  # Af
@@ -174,10 +174,19 @@ class Tmem:
         """Page frames that hold data: Fc."""
         return self.heap.data_pages + self.persistent_frames
 
+    def _pools(self) -> list[Pool]:
+        """Every pool that a client has, once."""
+        pools = {id(pool): pool for client in self.clients for pool in client.pools if pool is not None}
+        return list(pools.values())
+
+    @property
+    def total_tmem_ops(self) -> int:
+        """Operations of guests: Tt. (Pools count theirs already, so none is counted twice on its way.)"""
+        return self.other_ops + sum(pool.operations for pool in self._pools())
+
     @property
     def tot_good_eph_puts(self) -> int:
         """Puts of new pages into ephemeral pools: Ep."""
-        pools = {id(pool): pool for client in self.clients for pool in client.pools if pool is not None}
         return self.past_good_eph_puts + sum(
-            pool.good_puts - pool.dup_puts_replaced for pool in pools.values() if not pool.persistent
+            pool.good_puts - pool.dup_puts_replaced for pool in self._pools() if not pool.persistent
         )

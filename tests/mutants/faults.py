@@ -305,8 +305,8 @@ FAULTS: Final = (
     ),
     Fault(
         "tmem/guest_pages.py",
-        "return ensure_avail_pages(self._tmem) or not self._tmem.release.client_info_abi",
-        "return ensure_avail_pages(self._tmem) or True",
+        "return ensure_avail_pages(tmem) or not tmem.release.client_info_abi",
+        "return ensure_avail_pages(tmem) or True",
         "4.12 puts although nothing could be evicted",
     ),
     # What holds the rest up.

@@ -35,7 +35,7 @@ class GeneralGuest(Guest):
         if pool is None:
             return -ENODEV
         if self._tmem.heap.avail < self._tmem.scarce_below and not self._make_room():
-            return self._leave(-ENOMEM)
+            return self._fail(-ENOMEM)
         return self._leave(ops.put(self._tmem, pool, oid, index, None if page is None else bytes(page)))
 
     def get(self, pool_id: int, oid: Oid, index: int) -> tuple[int, bytes | None]:

@@ -22,7 +22,7 @@ from xm_tmem.backends.interface import (
     SavedPage,
     TmemState,
 )
-from xm_tmem.errors import BadInput, BadListing, NoClient, Unsupported
+from xm_tmem.errors import BadInput, NoClient, Unsupported
 from xm_tmem.ids import FIRST_RESERVED_DOMAIN_ID, DomainId, PoolId, SharedUuid
 from xm_tmem.listing.capture import MAX_TEXT_BYTES, Capture, is_recording, open_to_read
 from xm_tmem.listing.moments import choose, split_moment
@@ -50,7 +50,7 @@ def open_saved(uri: str, path: str) -> ReplayBackend:
         raise BadInput(f"{path}: a listing has at most {MAX_TEXT_BYTES >> 20} MiB")
     if not text.startswith(_LINE_STARTS):
         why = f"begins with {text[:20]!r}" if text else "is empty"
-        raise BadListing(f"{path} is no listing: it {why}")
+        raise BadInput(f"{path} is no listing: it {why}")
     return ReplayBackend(uri, Capture(timestamp, uri, text, {}, ()))
 
 

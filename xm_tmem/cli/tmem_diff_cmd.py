@@ -66,6 +66,8 @@ def tmem_diff(
     if len(sources) > 2 or (sources and wait_s is not None):
         raise click.UsageError("give A and B, or --wait and neither", click.get_current_context())
     before, after = _both(session, sources, wait_s or WAIT_S)
+    if after.timestamp < before.timestamp:
+        session.note("the first listing is the later one: what is shown goes back in time")
     found = changes(before, after, unchanged=unchanged)
     if session.machine:
         records = [{key: value for key, value in each._asdict().items() if key != "unit"} for each in found]

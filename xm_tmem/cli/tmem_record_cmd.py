@@ -44,6 +44,8 @@ def tmem_record(session: Session, file: str, every_s: float, count: int | None) 
     recording is whole whenever this ends. A host that cannot be reached for a while leaves a gap. Every command that
     reads takes a recording by `-c replay:FILE`, tmem-diff and tmem-plot take it by its name.
     """
+    if file == "-":
+        raise BadInput("tmem-record adds to a file, not to standard output: name one (./- is called -)")
     connections = session.connections()
     if len(connections) > 1:
         raise BadInput(f"tmem-record records one host at a time, not {len(connections)}")

@@ -57,7 +57,9 @@ def tmem_set(
             except ValueError as error:
                 raise click.UsageError(f"{key}: {error}", click.get_current_context()) from None
     if all(value is None for value in settings.values()):
-        raise click.UsageError("say what to set: -w N, -c N or -p 0|1", click.get_current_context())
+        unknown = [f"{name!r} is none of them; " for name in names if "=" in name][:1]
+        what = f"say what to set, weight, cap or compress: {''.join(unknown)}-w N, -c N or -p 0|1"
+        raise click.UsageError(what, click.get_current_context())
     compression = settings["compress"]
     wanted = Wanted(settings["weight"], settings["cap"], None if compression is None else bool(compression))
     choose = choice(all_domains, names, one_by_one=True)

@@ -13,7 +13,7 @@ from xm_tmem.backends import registry
 from xm_tmem.backends.interface import Capability, require
 from xm_tmem.backends.registry import connect
 from xm_tmem.backends.transport.ssh import ssh_command
-from xm_tmem.errors import BadInput, BadListing, NoClient, Unreachable, Unsupported
+from xm_tmem.errors import BadInput, NoClient, Unreachable, Unsupported
 from xm_tmem.ids import DomainId
 from xm_tmem.settings import Settings
 
@@ -118,7 +118,7 @@ def test_what_is_no_listing_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "listing.txt"
     file.write_bytes(content)
     with pytest.raises(
-        BadListing, match="begins with" if content else "listing.txt is no listing: it is empty"
+        BadInput, match="begins with" if content else "listing.txt is no listing: it is empty"
     ):
         connect(f"replay:{file}", Settings())
 

@@ -73,6 +73,7 @@ def test_other_hosts_and_other_files_are_not_added_to(xm: Xm, file: str, tmp_pat
     diary.write_text("dear diary, today I listed some domains\n")
     assert xm("tmem-record", str(diary), "--count", "1").status == 2
     assert xm("tmem-record", str(tmp_path), "--count", "1").status == 2
+    assert xm("tmem-record", "-", "--count", "1").status == 2
     assert xm("tmem-record", str(tmp_path / "no" / "such"), "--count", "1").status == 1
 
 
@@ -150,6 +151,7 @@ def test_diff_takes_connections_listings_and_moments(xm: Xm, host: Host, file: s
     saved.write_text(host.hv.list_text(use_long=True))
     assert xm("tmem-diff", str(saved), "model:old").status == 0
     assert xm("tmem-diff", f"{file}@-1d", file).status == 2
+    assert "goes back in time" in xm("tmem-diff", file, f"{file}@first").err
     assert "before" in xm("tmem-diff", file, f"replay:{file}@first").out
     assert xm("tmem-diff", "--wait", "0.05").status == 0
 

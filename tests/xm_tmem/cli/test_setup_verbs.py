@@ -218,9 +218,16 @@ def test_list_parse_of_a_missing_file_is_one_line(xm: Xm) -> None:
     assert ran.err.count("\n") == 1
 
 
+@pytest.mark.parametrize("text", ["", "dear diary\n"])
+def test_list_parse_of_what_has_nothing_of_a_listing_is_refused(xm: Xm, tmp_path: Path, text: str) -> None:
+    path = tmp_path / "diary"
+    path.write_text(text)
+    assert xm("tmem-list-parse", str(path)) == (2, "", f"xm: {path} has no line of a listing\n")
+
+
 def test_list_parse_of_garbage_says_what_it_did_not_understand(xm: Xm, tmp_path: Path) -> None:
     path = tmp_path / "garbage"
-    path.write_bytes(b"\x00\xff\x1b[2J nothing of this\nC=CI:1\n" * 3)
+    path.write_bytes(b"\xff\x1b[2J nothing of this\nC=CI:1\n" * 3)
     ran = xm("tmem-list-parse", str(path))
     assert ran.status == 0
     assert "\x1b" not in ran.out + ran.err

@@ -60,6 +60,12 @@ def test_a_cap_is_set_where_there_are_caps(xm: Xm, host: Host) -> None:
     assert "ca:1000" in host.line(1)
 
 
+def test_a_word_that_sets_nothing_is_named(xm: Xm) -> None:
+    ran = xm("tmem-set", "web", "wieght=5")
+    assert ran.status == 2
+    assert "'wieght=5' is none of them" in ran.err
+
+
 @pytest.mark.parametrize("words", [["tmem-set-cap", "web", "1"], ["tmem-set", "web", "-w", "5", "-c", "1"]])
 def test_a_cap_from_4_8_on_is_status_5_and_nothing_is_sent(xm: Xm, newest: Host, words: list[str]) -> None:
     ran = xm("-c", "model:new", *words)

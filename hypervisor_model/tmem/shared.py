@@ -86,6 +86,7 @@ def _reassign(tmem: Tmem, pool: Pool) -> None:
     old.eph_count -= pool.pgp_count
     # QUIRK shared_pool_reassign: it moves *all* ephemeral pages of the old owner, also those of its other pools.
     _splice(old, new, pool if tmem.documented else None)
+    tmem.lists_mixed = tmem.lists_mixed or not tmem.documented
 
 
 def _splice(old: Client, new: Client, only: Pool | None) -> None:

@@ -57,6 +57,7 @@ class Tmem:
         "held_tree",
         "in_flight",
         "initialized",
+        "lists_mixed",
         "lost_pools",
         "low_on_memory",
         "max_alloc_bytes",
@@ -138,6 +139,7 @@ class Tmem:
         self.freeze_key = False
         self.lost_pools: list[Pool] = []  # destroyed during a live save, hence unreachable and never freed
         self.ephemeral_head = empty_list()
+        self.lists_mixed = False  # may a client's list have pages of pools that are not its own?
         # Statistics.
         self.other_ops = 0  # of Tt, those that no pool counts, or that were counted by pools that are gone
         self.errored_tmem_ops = 0  # Te

@@ -33,7 +33,7 @@ def show_rows(
     title: str = "",
 ) -> None:
     """Rows under their headings; `kind` names the machine formats' schema and the key of the rows in it."""
-    form = require_format(session, FORMATS, f"`{kind}`")
+    form = require_format(session, FORMATS, "this command")
     if session.machine:
         records = [dict(zip((heading.name for heading in headings), row, strict=True)) for row in rows]
         session.write(serialise(form, {"schema": f"xm-tmem/{kind}/1", kind: records}, records))
@@ -44,7 +44,7 @@ def show_rows(
 
 def show_facts(session: Session, kind: str, facts: Sequence[Fact], *, title: str = "") -> None:
     """Named values of one thing, one to a line."""
-    form = require_format(session, FORMATS, f"`{kind}`")
+    form = require_format(session, FORMATS, "this command")
     if session.machine:
         record = {fact.name: fact.value for fact in facts}
         session.write(serialise(form, {"schema": f"xm-tmem/{kind}/1", **record}, [record]))

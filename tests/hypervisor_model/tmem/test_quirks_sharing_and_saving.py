@@ -7,6 +7,7 @@ import pytest
 
 from hypervisor_model.public.tmem import TMEMC_SAVE_GET_NEXT_INV
 from hypervisor_model.public.xen import EEMPTY, EINVAL, ENODEV, ENOSPC, EPERM
+from hypervisor_model.tmem.evict import evict
 from tests.hypervisor_model.tmem.machine import Machine, both_releases, both_ways, page, soft_page
 
 UUID = (7, 8)
@@ -57,6 +58,28 @@ def test_an_owner_that_leaves(release: str, quirks: str) -> None:
     assert on_list == ([2, 5] if quirks == "xen" else [2])
     # What is counted is the pool's pages, in either mode.
     assert (machine.client(1).eph_count, machine.client(2).eph_count) == (1, 1)
+    machine.hv.check()
+
+
+@both_releases
+def test_who_is_billed_for_a_page_that_came_with_a_list(release: str) -> None:
+    """4.12 bills the caller whose list a page is evicted from, 4.3 the owner of its pool."""
+    machine = machine_with_a_shared_pool(release, "xen")
+    owner, heir = machine.hv.domain(1), machine.hv.domain(2)
+    owner.new_pool()
+    owner.put(1, 5, 0, page(5))
+    private = heir.new_pool()
+    owner.destroy_pool(0)
+    for index in (0, 1):
+        heir.put(private, 6, index, page(6))
+    machine.hv.set_weight(1, 1)
+    machine.hv.set_weight(2, 100)
+    tmem = machine.hv.tmem
+    tmem.current = heir.domain
+    assert [evict(tmem), evict(tmem)] == [True, True]
+    assert owner.get(1, 5, 0) == (-EEMPTY, None)
+    counts = machine.client(1).eph_count, machine.client(2).eph_count
+    assert counts == ((0, 2) if release == "4.3" else (1, 1))
     machine.hv.check()
 
 

@@ -56,8 +56,8 @@ _LIST_OF_UNITS: Final = [_list_of(u * UNIT_BYTES) for u in range(PAGE_UNITS + 1)
 
 
 def units_of(size_bytes: int) -> int:
-    """The payload units that a request is rounded up to; 1 at least."""
-    return (size_bytes + UNIT_BYTES - 1) // UNIT_BYTES or 1
+    """The payload units that a request is rounded up to (C: MAPPING_SEARCH); 1 at least."""
+    return _REQUEST_UNITS[(size_bytes + UNIT_BYTES - 1) // UNIT_BYTES or 1]
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -145,8 +145,10 @@ class TlsfPool:
         return CONTROL_BYTES + self.pages * PAGE_UNITS * UNIT_BYTES
 
     def place(self, block: Block, units: int) -> bool:
-        """Find room for `block` of so many units (C: xmem_pool_alloc). False: no room, and no page to be had."""
-        units = _REQUEST_UNITS[units]
+        """Find room for `block` of so many units, as `units_of` has them (C: xmem_pool_alloc).
+
+        False: there is no room, and no page to be had.
+        """
         free = self._open
         rest = free.units - units
         # An open block of just this size is the first of the first list that C would look at.
@@ -230,7 +232,7 @@ class TlsfPool:
         self._put_page(end.page)
 
     def _find(self, units: int) -> bool:
-        """Make the block that so many units, already rounded, come from the open one. False: there is no memory."""
+        """Make the block that so many units come from the open one. False: there is no memory."""
         if not self._primed:
             page = self._get_page()
             if page is None:

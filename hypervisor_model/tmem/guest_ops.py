@@ -21,10 +21,11 @@ from hypervisor_model.public.tmem import (
 )
 from hypervisor_model.public.xen import ENOMEM, ENOSYS, PAGE_SIZE
 from hypervisor_model.tmem.client import Client, client_of
+from hypervisor_model.tmem.fill import NEW_PAGE, Part
 from hypervisor_model.tmem.guest_pages import GuestPages
 from hypervisor_model.tmem.lifecycle import destroy_pool, new_pool
 from hypervisor_model.tmem.obj import Oid, as_oid
-from hypervisor_model.tmem.ops import NEW_PAGE, Part, flush_object, put, read
+from hypervisor_model.tmem.ops import flush_object, put, read
 
 MAX_INDEX: Final = 0xFFFFFFFF
 POOL_FLAGS: Final = TMEM_SPEC_VERSION << TMEM_POOL_VERSION_SHIFT

@@ -23,12 +23,12 @@ from hypervisor_model.public.xen import ENODEV, ENOMEM, PAGE_SIZE
 from hypervisor_model.tmem.client import client_create, client_of
 from hypervisor_model.tmem.content import associate
 from hypervisor_model.tmem.evict import ensure_avail_pages
+from hypervisor_model.tmem.fill import no_content
 from hypervisor_model.tmem.obj import Oid, as_oid
 from hypervisor_model.tmem.ops import (
     MISS,
     flush_page,
     get,
-    no_content,
     no_descriptor,
     put,
     put_with,

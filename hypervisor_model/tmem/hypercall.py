@@ -76,10 +76,10 @@ from hypervisor_model.public.xen import (
 )
 from hypervisor_model.tmem import control, save_restore
 from hypervisor_model.tmem.client import Client, client_of
+from hypervisor_model.tmem.fill import Part
 from hypervisor_model.tmem.guest_ops import Guest
 from hypervisor_model.tmem.lifecycle import new_pool
 from hypervisor_model.tmem.listing import list_clients
-from hypervisor_model.tmem.ops import Part
 from hypervisor_model.tmem.shared import authorise
 
 if TYPE_CHECKING:

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The operations on pages: put, get, flush.
 
-Models    "TMEM CORE OPERATIONS" of tmem.c: do_tmem_put, do_tmem_dup_put, do_tmem_put_compress, do_tmem_get,
-          do_tmem_flush_page, do_tmem_flush_object, and the copies from and to guests of tmem_xen.c.
+Models    "TMEM CORE OPERATIONS" of tmem.c: do_tmem_put, do_tmem_dup_put, do_tmem_get, do_tmem_flush_page,
+          do_tmem_flush_object. What a put stores is made in `fill.py`.
 
-A page comes as immutable bytes and is kept by reference. `page` None is a frame that can't be read: the copy
-faults where C would copy. Results are C's: 1, 0 or a negative errno.
+Pages are immutable bytes; None is a frame that can't be read. Results are C's: 1, 0 or a negative errno.
 
 Everything that can happen to a page is here; `guest_pages.py` has its commonest cases written out.
 """
@@ -13,8 +12,6 @@ Everything that can happen to a page is here; `guest_pages.py` has its commonest
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
-
-from mypy_extensions import mypyc_attr
 
 from hypervisor_model.host.guest_memory import ZERO_PAGE
 from hypervisor_model.public.xen import (
@@ -24,10 +21,18 @@ from hypervisor_model.public.xen import (
     EINVAL,
     ENOMEM,
     ENOSPC,
-    PAGE_SIZE,
 )
 from hypervisor_model.tmem.content import associate
-from hypervisor_model.tmem.memory import malloc_bytes, page_alloc
+from hypervisor_model.tmem.fill import (
+    NO_CONTENT,
+    POOR,
+    Part,
+    Restored,
+    copy_from_client,
+    fill,
+    put_compressed,
+)
+from hypervisor_model.tmem.memory import page_alloc
 from hypervisor_model.tmem.obj import Obj, Oid, as_oid, check_index, check_oid, obj_free, obj_new
 from hypervisor_model.tmem.page import (
     Invalidated,
@@ -47,103 +52,8 @@ if TYPE_CHECKING:
     from hypervisor_model.tmem.state import Tmem
 
 NO_INDEX: Final = 0xFFFFFFFF
-_POOR: Final = 0
-_NO_CONTENT: Final = 2
-"""QUIRK do_tmem_put: no memory for the content of a deduplicated page: the page goes, and the result is still 1."""
 MISS: Final[tuple[int, bytes | None]] = (0, None)
 _EMPTY: Final[tuple[int, bytes | None]] = (-EEMPTY, None)
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Part:
-    """The part of a page that TMEM_WRITE or TMEM_READ names; all in bytes, as they came from the guest."""
-
-    __slots__ = ("length", "pfn_offset", "tmem_offset")
-
-    def __init__(self, tmem_offset: int, pfn_offset: int, length: int) -> None:
-        self.tmem_offset = tmem_offset
-        self.pfn_offset = pfn_offset
-        self.length = length
-
-    @property
-    def in_range(self) -> bool:
-        """The first check of both copies."""
-        return self.tmem_offset <= PAGE_SIZE and self.pfn_offset <= PAGE_SIZE and self.length <= PAGE_SIZE
-
-    @property
-    def fits(self) -> bool:
-        """The second, which an empty part passes always."""
-        return not self.length or (
-            self.tmem_offset + self.length <= PAGE_SIZE and self.pfn_offset + self.length <= PAGE_SIZE
-        )
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class Restored(Part):
-    """A part that comes from a buffer (RESTORE_PUT_PAGE).
-
-    `over` is what a plain copy over a page that is there takes in its place: the caller's frame 0, and which part of
-    it (None: all). QUIRK do_tmem_dup_put: it has no buffer to hand on.
-    """
-
-    __slots__ = ("over",)
-
-    def __init__(self, part: Part, over: tuple[bytes | None, Part | None]) -> None:
-        super().__init__(part.tmem_offset, part.pfn_offset, part.length)
-        self.over = over
-
-
-NEW_PAGE: Final = Part(0, 0, 0)
-"""TMEM_NEW_PAGE: a put that copies nothing and makes a page of zeros."""
-NO_PLAIN_COPY: Final = Part(PAGE_SIZE + 1, 0, PAGE_SIZE)
-"""The source can be read for compression only; a plain copy from it fails with -EINVAL."""
-
-
-def _copy_from_client(page: bytes | None, part: Part) -> bytes | int:
-    """What a frame holds after the guest's part was copied into it; else -errno (C: tmh_copy_from_client).
-
-    The rest of the frame is zero here. QUIRK tmh_copy_from_client: in C it shows what was there before.
-    """
-    if not part.in_range:
-        return -EINVAL
-    if not (part.tmem_offset or part.pfn_offset or part.length):
-        return ZERO_PAGE
-    if page is None:
-        return -EFAULT
-    if not part.fits:
-        return -EINVAL
-    copied = page[part.pfn_offset : part.pfn_offset + part.length]
-    return ZERO_PAGE[: part.tmem_offset] + copied + ZERO_PAGE[part.tmem_offset + part.length :]
-
-
-def _put_compressed(tmem: Tmem, pgp: Pgp, pool: Pool, page: bytes | None) -> int:
-    """Store `page` compressed (C: do_tmem_put_compress): 1 done, 0 too little gained, or -errno.
-
-    QUIRK tmh_compress_from_client: it takes the whole page whatever part the guest named.
-    """
-    if pgp.data is not None:
-        free_data(tmem, pgp, pool)
-    if page is None:
-        return -EFAULT
-    size, first_byte = tmem.codec.measure(page)
-    if size >= tmem.max_alloc_bytes:
-        return _POOR
-    pgp.data = page
-    if tmem.dedup and not pool.persistent:
-        if not associate(tmem, pgp, size, first_byte):
-            pgp.data = None
-            return -ENOMEM
-    else:
-        store = malloc_bytes(tmem, size, pool)
-        if store is None:
-            pgp.data = None
-            return -ENOMEM
-        pgp.store = store
-    pgp.size = size
-    client = pool.client
-    client.compressed_pages += 1
-    client.compressed_sum_size += size
-    return 1
 
 
 def put(tmem: Tmem, pool: Pool, oid: Oid, index: int, page: bytes | None, part: Part | None = None) -> int:
@@ -201,7 +111,7 @@ def put_with(
         _drop_unlisted(tmem, pgp, pool)
         return _give_up(tmem, obj, pool, is_new, -ENOMEM)
     pgp.index = index
-    rc = _fill(tmem, pgp, pool, page, part)
+    rc = fill(tmem, pgp, pool, page, part)
     if rc != 1:
         return take_back(tmem, pgp, obj, pool, is_new, rc)
     client = pool.client
@@ -221,45 +131,6 @@ def put_with(
     return 1
 
 
-def _fill(tmem: Tmem, pgp: Pgp, pool: Pool, page: bytes | None, part: Part | None) -> int:
-    """Give a new descriptor its data: 1, or what the put answers instead."""
-    pgp.data = None
-    client = pool.client
-    if client.compress and (part is None or part.length):
-        rc = _put_compressed(tmem, pgp, pool, page)
-        if rc == -ENOMEM:
-            client.compress_nomem += 1
-        elif rc < 0:
-            tmem.failed_copies += 1
-        if rc != _POOR:
-            return rc
-        client.compress_poor += 1
-    if not page_alloc(tmem, pool):
-        return -ENOMEM
-    rc = _copy(tmem, pgp, page, part)
-    if rc == 1 and tmem.dedup and not pool.persistent and not associate(tmem, pgp, 0, 0):
-        return no_content(tmem)
-    return rc
-
-
-def no_content(tmem: Tmem) -> int:
-    """What `take_back` is told when there is no memory for the content of a deduplicated page."""
-    return -ENOMEM if tmem.documented else _NO_CONTENT
-
-
-def _copy(tmem: Tmem, pgp: Pgp, page: bytes | None, part: Part | None) -> int:
-    """Fill the frame that was allocated for `pgp`: 1, or -EFAULT, -EINVAL with the frame left to be freed."""
-    content = page if part is None else _copy_from_client(page, part)
-    if content is None:
-        content = -EFAULT
-    if isinstance(content, int):
-        pgp.data = ZERO_PAGE
-        tmem.failed_copies += 1
-        return content
-    pgp.data = content
-    return 1
-
-
 def _refuse_frozen(tmem: Tmem, pool: Pool, found: bool) -> int:
     """No new page goes into a frozen pool.
 
@@ -275,7 +146,7 @@ def take_back(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, is_new: bool, rc: int)
     """Undo a put whose page is in its object and on no list yet (C: delete_and_free, del_pgp_from_obj)."""
     obj.delete(pgp.index)
     _drop_unlisted(tmem, pgp, pool)
-    return _give_up(tmem, obj, pool, is_new, 1 if rc == _NO_CONTENT else rc)
+    return _give_up(tmem, obj, pool, is_new, 1 if rc == NO_CONTENT else rc)
 
 
 def _drop_unlisted(tmem: Tmem, pgp: Pgp, pool: Pool) -> None:
@@ -319,15 +190,15 @@ def _dup_put(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, page: bytes | None, par
     if client.live_migrating:
         return _flush_dup(tmem, pgp, obj, pool, -ENOSPC)
     tmem.held_obj = obj
-    rc = _POOR
+    rc = POOR
     if client.compress and pgp.size != 0 and (part is None or part.length):
-        rc = _put_compressed(tmem, pgp, pool, page)
+        rc = put_compressed(tmem, pgp, pool, page)
         if rc == -ENOMEM:
             return _flush_dup(tmem, pgp, obj, pool, -ENOSPC)
         if rc < 0:
             tmem.failed_copies += 1
             return _flush_dup(tmem, pgp, obj, pool, rc)
-    if rc == _POOR:
+    if rc == POOR:
         if pgp.data is not None:
             free_data(tmem, pgp, pool)
         if not page_alloc(tmem, pool):
@@ -338,7 +209,7 @@ def _dup_put(tmem: Tmem, pgp: Pgp, obj: Obj, pool: Pool, page: bytes | None, par
         if part is None:
             content: bytes | int = -EFAULT if page is None else page
         else:
-            content = _copy_from_client(page, part)
+            content = copy_from_client(page, part)
         if isinstance(content, int):
             pgp.data = ZERO_PAGE
             tmem.failed_copies += 1

@@ -24,7 +24,7 @@ from hypervisor_model.public.tmem import (
 from hypervisor_model.public.xen import EEXIST, EFAULT, EINVAL, ENOENT, ENOMEM, EPERM, PAGE_SIZE
 from hypervisor_model.tmem import ops
 from hypervisor_model.tmem.client import Client, client_create, client_of
-from hypervisor_model.tmem.ops import NO_PLAIN_COPY, Part, Restored
+from hypervisor_model.tmem.fill import NO_PLAIN_COPY, Part, Restored
 from hypervisor_model.tmem.page import free_invalidated
 from hypervisor_model.tmem.pool import Pool
 

@@ -107,7 +107,7 @@ FAULTS: Final = (
         "the object being put can be evicted",
     ),
     Fault(
-        "tmem/ops.py",
+        "tmem/fill.py",
         "    if size >= tmem.max_alloc_bytes:",
         "    if size > tmem.max_alloc_bytes:",
         "tries to store what the allocator says it cannot",

@@ -17,7 +17,7 @@ from hypervisor_model.public.xen import (
     EPERM,
     ERANGE,
 )
-from hypervisor_model.tmem.ops import Part
+from hypervisor_model.tmem.fill import Part
 from tests.hypervisor_model.tmem.machine import ALL, Machine, both_releases, page, soft_page
 
 POOL = 1 << 24

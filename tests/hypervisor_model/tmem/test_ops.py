@@ -17,7 +17,7 @@ from hypervisor_model.public.xen import (
     ENOSYS,
     EPERM,
 )
-from hypervisor_model.tmem.ops import Part
+from hypervisor_model.tmem.fill import Part
 from tests.hypervisor_model.tmem.machine import Machine, both_releases, page
 
 MOST_OID = (1 << 192) - 1

@@ -12,7 +12,7 @@ import pytest
 
 from hypervisor_model.public.tmem import TMEMC_FREEZE
 from hypervisor_model.public.xen import EEMPTY, EFAULT, EFROZEN, ENOMEM, PAGE_SIZE
-from hypervisor_model.tmem.ops import Part
+from hypervisor_model.tmem.fill import Part
 from tests.hypervisor_model.tmem.machine import Machine, both_releases, both_ways, page, soft_page
 
 WHOLE = Part(0, 0, PAGE_SIZE)

@@ -14,8 +14,8 @@ import pytest
 
 from hypervisor_model.public import sysctl, tmem
 from hypervisor_model.public.xen import EEMPTY, EFAULT, ENODEV, ENOENT, EPERM, HYPERCALL_TMEM_OP
+from hypervisor_model.tmem.fill import Part
 from hypervisor_model.tmem.guest_ops import Guest
-from hypervisor_model.tmem.ops import Part
 from tests.hypervisor_model.tmem.machine import ALL, Machine, both_releases, both_ways, page, soft_page
 
 UUID = (7, 8)

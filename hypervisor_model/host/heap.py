@@ -127,6 +127,14 @@ class Heap:
         self.data_pages += 1
         return True
 
+    def list_spare_page(self) -> bool:
+        """Put a page of the heap on tmem's list, where that takes nothing from anybody. False: it would."""
+        if self.avail <= self.midsize:
+            return False
+        self.avail -= 1
+        self.data_limit += 1
+        return True
+
     def alloc_mempool_page(self) -> bool:
         """A page for tmem's allocator, off the list or else from the heap."""
         if not self.take_listed_page() and not self.alloc_heap_pages(0, from_tmem=True):

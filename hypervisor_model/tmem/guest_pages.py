@@ -153,7 +153,7 @@ class GuestPages:
                 return self._leave(no_descriptor(tmem, obj, pool, False))
             tmem.held_obj = None
         data_pages = heap.data_pages
-        if data_pages >= heap.data_limit:
+        if data_pages >= heap.data_limit and not heap.list_spare_page():
             tmem.current = self.domain
             tmem.held_obj = obj
             return self._leave(put_with(tmem, pgp, obj, pool, False, index, page, None))

@@ -135,7 +135,7 @@ def figures(builds: tuple[Build, ...], *, quick: bool) -> list[Figure]:
         if build.why_not:
             lines.append(not_measured(f"metadata, {name}", build.why_not))
             continue
-        operations = 200_000 if quick else 10_000_000 if name == "compiled" else 2_000_000
+        operations = 200_000 if quick else 10_000_000
         answer = build.measure(
             "metadata", pages=100_000, operations=operations, large=large, rounds=50 if quick else 300
         )

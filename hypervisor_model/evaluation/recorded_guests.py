@@ -144,11 +144,9 @@ def hog_guest() -> tuple[Guest, Metered]:
     pages = 42_000
     hogs: list[Workload] = [
         Usemem(region=1, pages=pages, steps=1, passes=4, cpu_ns=40_000, lifetimes=2),
-        Zipf("hog program", pages=3_300, accesses=140_000, skew=1.3, cpu_ns=100_000),
+        Zipf("hog program", pages=8_000, accesses=140_000, skew=1.3, cpu_ns=100_000),
     ]
-    return _guest(
-        112_364, 128, hogs, reserved=5_000, max_mb=512, anon_repeat=110, lists=TwoLists(swappiness=40)
-    )
+    return _guest(112_364, 128, hogs, reserved=5_000, max_mb=512, anon_repeat=110, lists=TwoLists())
 
 
 def twofs_guest() -> tuple[Guest, Metered]:

@@ -20,6 +20,7 @@ from hypervisor_model.guests.selfballoon import GENERATIONS, Settings
 from hypervisor_model.guests.swap import SwapDevice
 from hypervisor_model.guests.traces import FORMATS
 from hypervisor_model.guests.work import Workload
+from hypervisor_model.guests.workloads.analytics import Analytics
 from hypervisor_model.guests.workloads.compile import Build, CompileShape
 from hypervisor_model.guests.workloads.database import Oltp
 from hypervisor_model.guests.workloads.files import FileTree, TreeScan
@@ -157,6 +158,15 @@ WORKLOADS: Final[Mapping[str, tuple[str, Schema]]] = {
             "lifetimes": _whole("How often it comes back.", 1, 1_000_000, 1),
             "delay": _time("When it starts, and how long it stays away.", "0s"),
             "hold": _time("How long it keeps its memory at the end.", "0s"),
+        },
+    ),
+    "analytics": (
+        "Reads data into memory and computes over a part of them again and again.",
+        {
+            "heap": _pages("What it holds until it ends.", "64MiB"),
+            "live": _pages("The part that is used again; at most the heap.", "32MiB"),
+            "rounds": _whole("So often.", 1, 1_000_000, 10),
+            "delay": _time("When it starts.", "0s"),
         },
     ),
     "idle": (
@@ -315,6 +325,16 @@ def _threads(workload: Mapping[str, Any], seed: str) -> Sequence[Workload]:
                 lifetimes=workload["lifetimes"],
                 delay_ns=workload["delay"] * 1_000,
                 hold_ns=workload["hold"] * 1_000,
+            )
+        ]
+    if kind == "analytics":
+        return [
+            Analytics(
+                region=1,
+                pages=workload["heap"],
+                live=min(workload["live"], workload["heap"]),
+                rounds=workload["rounds"],
+                delay_ns=workload["delay"] * 1_000,
             )
         ]
     if kind == "idle":

@@ -2,10 +2,11 @@
 """In which order a guest's pages leave memory.
 
 `OneList` is one exact LRU of file and anonymous pages: what the exact evaluations reason about.  `TwoLists` is the
-shape of Linux's reclaim: file pages enter an inactive list and are promoted when used again; anonymous pages have a
-list of their own, and `swappiness` says how much of the reclaim they bear.
+shape of Linux's reclaim: what was used once goes before what was used again, and files go before anonymous pages while
+that is enough.
 Units     pages.  `pages` maps a key to its flags and holds every resident page.
-Left out  the shadow entries of 3.15 and later, page-table scans: a use is seen when it happens.
+Left out  the shadow entries of 3.15 and later, page-table scans: a use is seen when it happens; executable pages are
+          files as any other.
 
 OrderedDict was chosen by measurement over a clock of lazy stamps and over plain dicts (0.25, 0.36 and more than
 1 us for an access of which 40 % miss).
@@ -20,6 +21,8 @@ from hypervisor_model.guests.handle import ANON
 
 DIRTY: Final = 1  # differs from the disk (file) or from the swap slot (anonymous)
 WRITTEN: Final = 2  # a file page that was never read: cleancache is told to forget, not to keep
+INACTIVE_RATIO: Final = 3  # active anonymous pages for each inactive one, at 1 GB (C: inactive_anon_is_low)
+WAS_ACTIVE: Final = 4  # a file page that was on the active list since it came in
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -72,59 +75,143 @@ class OneList(PageLists):
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
+class Pressure:
+    """How many pages of one kind were looked at lately, and how many of those were worth keeping (C: reclaim_stat)."""
+
+    __slots__ = ("rotated", "scanned")
+
+    def __init__(self) -> None:
+        self.scanned = self.rotated = 0
+
+    def look(self, kept: bool) -> None:
+        self.scanned += 1
+        if kept:
+            self.rotated += 1
+
+    def weight(self, size: int, priority: int) -> int:
+        """How much of the reclaim this kind should bear, in 256ths; old looks count half."""
+        if self.scanned > size >> 2:
+            self.scanned >>= 1
+            self.rotated >>= 1
+        return (priority * (self.scanned + 1) << 8) // (self.rotated + 1)
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
 class TwoLists(PageLists):
-    """Inactive and active file pages, and anonymous pages."""
+    """An active and an inactive list each for files and for anonymous pages, as in Linux 3.8 and later.
 
-    __slots__ = ("_active", "_anon", "_anon_due", "_inactive", "_swappiness")
+    A file page enters the inactive list and is promoted when used again; an anonymous page enters the active one, or
+    the inactive one if it comes from swap.  While most file pages are inactive no other are evicted; then both kinds
+    bear the pressure by `swappiness` and by how many of their pages proved worth keeping.  With no more than
+    `least_files` file pages anonymous ones go.
+    """
 
-    def __init__(self, swappiness: int = 60) -> None:
+    __slots__ = (
+        "_active",
+        "_active_anon",
+        "_anon_due",
+        "_anon_pressure",
+        "_file_pressure",
+        "_inactive",
+        "_inactive_anon",
+        "_least_files",
+        "_swappiness",
+    )
+
+    def __init__(self, swappiness: int = 60, least_files: int = 0) -> None:
         super().__init__({})
-        self._inactive: OrderedDict[int, bool] = OrderedDict()  # key -> was it used since it came in
+        # Each maps a key to whether it was used since it came to this list.
+        self._inactive: OrderedDict[int, bool] = OrderedDict()
         self._active: OrderedDict[int, bool] = OrderedDict()
-        self._anon: OrderedDict[int, bool] = OrderedDict()
+        self._inactive_anon: OrderedDict[int, bool] = OrderedDict()
+        self._active_anon: OrderedDict[int, bool] = OrderedDict()
+        self._file_pressure, self._anon_pressure = Pressure(), Pressure()
         self._swappiness = swappiness
+        self._least_files = least_files
         self._anon_due = 0
 
     def touch(self, key: int) -> None:
-        """C: mark_page_accessed."""
+        """C: mark_page_accessed, and the accessed bits of page tables."""
         if key >= ANON:
-            self._anon.move_to_end(key)
+            anon = self._active_anon
+            if key not in anon:
+                anon = self._inactive_anon
+            anon[key] = True
         elif key in self._active:
             self._active.move_to_end(key)
         elif self._inactive[key]:
             del self._inactive[key]
             self._active[key] = True
+            self.pages[key] |= WAS_ACTIVE
+            self._file_pressure.look(True)
         else:
             self._inactive[key] = True
 
     def add(self, key: int, flags: int) -> None:
         self.pages[key] = flags
-        if key >= ANON:
-            self._anon[key] = False
-        else:
+        if key < ANON:
             self._inactive[key] = False
+            self._file_pressure.look(False)
+        elif flags & DIRTY:  # new; one from swap is clean
+            self._active_anon[key] = False
+            self._anon_pressure.look(True)
+        else:
+            self._inactive_anon[key] = False
+            self._anon_pressure.look(False)
 
     def pop_victim(self) -> tuple[int, int]:
-        """C: get_scan_count: each kind bears pressure by its size, times swappiness or 200 - swappiness."""
-        files = len(self._inactive) + len(self._active)
-        anon = len(self._anon) * self._swappiness
-        total = anon + files * (200 - self._swappiness)
-        if total == 0:
-            raise KeyError("no page to evict")
-        self._anon_due += anon
-        if self._anon and (self._anon_due >= total or not files):
-            self._anon_due = max(0, self._anon_due - total)
-            key, _ = self._anon.popitem(False)
-        else:
-            if len(self._active) > len(self._inactive):
-                cooled, _ = self._active.popitem(False)
-                self._inactive[cooled] = False
-            key, _ = (self._inactive or self._active).popitem(False)
+        key = self._pop_anon() if self._is_anon_due() else self._pop_file()
         return key, self.pages.pop(key)
+
+    def _is_anon_due(self) -> bool:
+        """C: get_scan_count."""
+        files = len(self._inactive) + len(self._active)
+        anon = len(self._inactive_anon) + len(self._active_anon)
+        if files + anon == 0:
+            raise KeyError("no page to evict")
+        if anon == 0 or files == 0:
+            return files == 0
+        if files <= self._least_files:
+            return True
+        if len(self._inactive) >= len(self._active):
+            return False
+        anon_share = anon * self._anon_pressure.weight(anon, self._swappiness)
+        total = anon_share + files * self._file_pressure.weight(files, 200 - self._swappiness)
+        self._anon_due += (anon_share << 16) // total
+        if self._anon_due < 1 << 16:
+            return False
+        self._anon_due -= 1 << 16
+        return True
+
+    def _pop_file(self) -> int:
+        while len(self._active) > len(self._inactive):
+            cooled, _ = self._active.popitem(False)
+            self._inactive[cooled] = False
+            self._file_pressure.look(False)
+        key, _ = (self._inactive or self._active).popitem(False)
+        self._file_pressure.look(False)
+        return key
+
+    def _pop_anon(self) -> int:
+        """The first inactive page that was not used since; used ones become active (C: shrink_inactive_list)."""
+        active, inactive, pressure = self._active_anon, self._inactive_anon, self._anon_pressure
+        while True:
+            while len(inactive) * INACTIVE_RATIO < len(active):
+                cooled, used = active.popitem(False)
+                inactive[cooled] = False
+                pressure.look(used)
+            key, used = inactive.popitem(False)
+            pressure.look(used)
+            if not used:
+                return key
+            active[key] = False
 
     def discard(self, key: int) -> int | None:
         flags = self.pages.pop(key, None)
         if flags is not None:
-            for order in (self._anon,) if key >= ANON else (self._inactive, self._active):
-                order.pop(key, None)
+            first, second = (
+                (self._active_anon, self._inactive_anon) if key >= ANON else (self._inactive, self._active)
+            )
+            if first.pop(key, None) is None:
+                second.pop(key, None)
         return flags

@@ -18,7 +18,7 @@ from hypervisor_model.guests.disk import SWAP_AREA, Disk
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.handle import ANON, FS_SHIFT, INDEX_MASK, INODE_MASK, INODE_SHIFT
 from hypervisor_model.guests.inodes import InodeCache
-from hypervisor_model.guests.lru import DIRTY, WRITTEN, OneList, PageLists
+from hypervisor_model.guests.lru import DIRTY, WAS_ACTIVE, WRITTEN, OneList, PageLists
 from hypervisor_model.guests.swap import SwapDevice
 from hypervisor_model.guests.versions import Versions
 
@@ -31,6 +31,8 @@ class GuestMemory:
 
     `totalram` frames belong to the guest now; `reserved` of them hold neither file nor anonymous pages (kernel, slab,
     watermarks).  `fill` and `touch` answer when the CPU may go on; a wait for the disk is in `wait_until_ns`.
+    With `put_active_only` reclaim offers only file pages that were on the active list, or came from cleancache
+    (Linux with Bob Liu's zcache of 2013: PageWasActive).
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class GuestMemory:
         "lists",
         "major_faults",
         "out_of_memory",
+        "put_active_only",
         "readahead",
         "reclaim_batch",
         "reserved",
@@ -78,6 +81,7 @@ class GuestMemory:
         swap_readahead: int = 8,
         inode_limit: int = 0,
         get_first: bool = False,
+        put_active_only: bool = False,
     ) -> None:
         self.totalram = totalram
         self.reserved = reserved
@@ -94,6 +98,7 @@ class GuestMemory:
         self.readahead, self.swap_readahead = readahead, swap_readahead
         self.inodes = InodeCache(inode_limit, totalram)
         self.get_first = get_first
+        self.put_active_only = put_active_only
         self.committed = 0  # Committed_AS: what processes were promised
         self.wait_until_ns = 0
         self.file_faults = self.file_reads = self.swap_ins = self.swap_outs = self.major_faults = 0
@@ -129,10 +134,13 @@ class GuestMemory:
         # The same as _fill for one page, for speed.
         if self.totalram - self.reserved <= len(self.lists.pages):
             now_ns = self.reclaim(self.reclaim_batch, now_ns)
-        self.lists.add(key, 0)
+        lists = self.lists
+        lists.add(key, 0)
         costs = self.costs
         mount, oid = key >> FS_SHIFT & 31, key >> INODE_SHIFT & INODE_MASK
         if self.cleancache.get_page(mount, oid, key & INDEX_MASK) is not None:
+            if self.put_active_only:
+                lists.pages[key] = WAS_ACTIVE
             return now_ns + costs.get_hit_ns + costs.hypercall_ns
         now_ns += costs.get_miss_ns + costs.hypercall_ns + costs.io_ns
         self.file_reads += 1
@@ -149,18 +157,21 @@ class GuestMemory:
         mount, oid = first >> FS_SHIFT & 31, first >> INODE_SHIFT & INODE_MASK
         hits = missing = 0
         position = -1
+        hit_flags = WAS_ACTIVE if self.put_active_only else 0
         for key in range(first, first + window):
             if key in pages:
                 continue
+            flags = 0
             if cleancache.get_page(mount, oid, key & INDEX_MASK) is not None:
                 hits += 1
+                flags = hit_flags
             else:
                 missing += 1
                 if position < 0:
                     position = key
             if self.get_first:
                 now_ns = self._make_room(1, now_ns)
-            lists.add(key, 0)
+            lists.add(key, flags)
         costs = self.costs
         now_ns += hits * (costs.get_hit_ns + costs.hypercall_ns)
         if missing:
@@ -179,11 +190,10 @@ class GuestMemory:
             self.lists.add(key, DIRTY)
             return now_ns
         now_ns = self._swap_in(key, slot, now_ns, demanded=True)
-        if self.swap_readahead > 1:
-            now_ns = self._swap_in_around(slot, now_ns)
-        if write:
+        self.lists.touch(key)
+        if write:  # before reading around makes room: this page may go again for it
             self.make_dirty(key)
-        return now_ns
+        return self._swap_in_around(slot, now_ns) if self.swap_readahead > 1 else now_ns
 
     def _swap_in_around(self, slot: int, now_ns: int) -> int:
         """The other pages of the slot's cluster come too (C: swapin_readahead)."""
@@ -266,6 +276,8 @@ class GuestMemory:
                 if flags & WRITTEN:
                     cleancache.invalidate_page(mount, oid, index)
                     continue
+            if self.put_active_only and not flags & WAS_ACTIVE:
+                continue
             cleancache.put_page(mount, oid, index, contents.file_page(key, versions.of(key)))
             puts += 1
         if frontswap is not None:

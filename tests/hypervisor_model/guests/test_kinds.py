@@ -15,7 +15,7 @@ from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.guest import Guest, Thread
 from hypervisor_model.guests.inodes import InodeCache
 from hypervisor_model.guests.kinds import BALLOONS, WORKLOADS
-from hypervisor_model.guests.lru import OneList, TwoLists
+from hypervisor_model.guests.lru import OneList, Pressure, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.swap import SwapDevice
 from hypervisor_model.guests.versions import Versions
@@ -35,6 +35,7 @@ SMALL = {
     "scan": "{kind: scan, file: 5MiB, passes: 3}",
     "grep": "{kind: grep, files: 300, passes: 2}",
     "usemem": "{kind: usemem, size: 6MiB}",
+    "analytics": "{kind: analytics, heap: 6MiB, live: 3MiB, rounds: 3}",
     "idle": "{kind: idle, committed: 2MiB, seconds: 2}",
     "trace": "{kind: trace, file: TRACE}",
 }
@@ -96,10 +97,10 @@ def test_how_the_work_is_cut_does_not_matter(tmp_path: Path) -> None:
 
 def test_a_guest_resumed_from_a_checkpoint_ends_like_one_that_was_not(tmp_path: Path) -> None:
     guests = [
-        GUEST.format(more="swap: 8MiB, balloon: {kind: selfballoon}", workload=SMALL[kind]).replace(
-            "name: g", f"name: {kind}"
-        )
-        for kind in ("compile", "oltp")
+        GUEST.format(
+            more=f"swap: 8MiB, lists: {lists}, balloon: {{kind: selfballoon}}", workload=SMALL[kind]
+        ).replace("name: g", f"name: {kind}")
+        for kind, lists in (("compile", "active-inactive"), ("oltp", "lru"), ("analytics", "active-inactive"))
     ]
     whole, first = runner_of(tmp_path, *guests), runner_of(tmp_path, *guests)
     while not whole.finished:
@@ -126,6 +127,7 @@ def test_a_guest_resumed_from_a_checkpoint_ends_like_one_that_was_not(tmp_path: 
         InodeCache,
         OneList,
         Popularity,
+        Pressure,
         SwapDevice,
         Thread,
         TwoLists,

@@ -72,6 +72,22 @@ def test_readahead_asks_tmem_for_each_page_and_the_disk_once() -> None:
     assert (memory.disk.reads, memory.disk.pages_read, memory.major_faults) == (2, 16, 2)
 
 
+def test_a_back_end_for_active_pages_is_offered_none_that_was_used_once() -> None:
+    tmem = StandIn(1000)
+    memory = memory_over(tmem, 40, lists=TwoLists(), put_active_only=True)
+    hot, cold = file_key(0, 3), file_key(0, 4)
+    run(memory, *[Touch(range(hot, hot + 30))] * 3, Touch(range(cold, cold + 200)))
+    offered = [call[2:4] for call in tmem.calls if call[0] == "put"]
+    assert offered
+    assert {oid for oid, _ in offered} == {3}
+    # What came from there is offered again, although it was used once since.
+    index = offered[0][1]
+    assert isinstance(index, int)
+    run(memory, Touch([hot + index]), Touch(range(cold, cold + 200)))
+    assert memory.cleancache.succ_gets == 1
+    assert [call[2:4] for call in tmem.calls if call[0] == "put"].count((3, index)) == 2
+
+
 def test_written_pages_go_to_the_disk_and_are_flushed_not_put() -> None:
     tmem = StandIn(1000)
     memory = memory_over(tmem, 10)
@@ -194,6 +210,15 @@ def test_two_lists_keep_what_is_used_twice() -> None:
     hot, cold = file_key(0, 3), file_key(0, 4)
     run(memory, *[Touch(range(hot, hot + 5))] * 3, Touch(range(cold, cold + 500)), Touch(range(hot, hot + 5)))
     assert memory.file_reads == 505
+
+
+def test_a_page_read_from_swap_is_written_although_reading_around_it_evicts() -> None:
+    memory = memory_over(StandIn(0, room=0), 6, swap=64, lists=TwoLists(), swap_readahead=8, reclaim_batch=4)
+    heap = anon_key(1)
+    run(memory, Touch(range(heap, heap + 30), write=True), Touch(range(heap, heap + 30)))
+    slots = memory.swap.used
+    run(memory, *[Touch([heap + number], write=True) for number in (3, 17, 9, 25, 1, 30)])
+    assert memory.swap.used < slots + 6  # the written ones gave theirs up, whether they are still here or not
 
 
 @pytest.mark.parametrize("lists", ["one", "two"])

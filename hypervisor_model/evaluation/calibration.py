@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""How the free parameters of the kernel compilations were found: from their stated rows, and from those only.
+
+    python -m hypervisor_model.evaluation.calibration R5
+
+draws settings at random within stated bounds, keeps those whose *calibration rows* come nearest to what was published,
+and changes them little by little.  The rows that a scenario is judged on are never computed here.  It is deterministic:
+the same command prints the same setting, which is then written into `kernel_compile`.
+"""
+
+import argparse
+import math
+import os
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from hypervisor_model.evaluation import kernel_compile
+from hypervisor_model.evaluation.one_machine import Machine, Run, mean_build, without
+
+SEEDS: Final = (1, 2, 3, 4, 5)
+DRAWN: Final = 96
+KEPT: Final = 8
+GENERATIONS: Final = 12
+CHANGED: Final = 8  # settings tried in a generation
+PARENTS: Final = 4
+HOPELESS: Final = 1e6
+
+Setting = Mapping[str, float]
+Pair = tuple[Run, Run]  # without a back end, and with it
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is free, and how far a setting is from the published rows."""
+
+    rows: tuple[int, ...]
+    """Numbers of jobs, the easiest first."""
+    slowest: float
+    """A setting is hopeless if its last row takes so many times its first's time."""
+    free: Mapping[str, tuple[float, float]]
+    """Name -> bounds, both above 0."""
+    machine: Callable[[Setting], Machine]
+    error: Callable[[Mapping[int, Pair]], float]
+    """A sum of squares, each 1 where a row is off by as much as one would not mind."""
+
+
+def _squares(*terms: tuple[float, float, float]) -> float:
+    """Of (found, wanted, what one would not mind)."""
+    return sum(((found - wanted) / spread) ** 2 for found, wanted, spread in terms)
+
+
+def _shape(setting: Setting, base: Machine) -> Machine:
+    """`base` with the setting's working set."""
+    shape = replace(
+        base.shape,
+        heap_pages=round(setting["heap_pages"]),
+        heap_spread=setting["heap_spread"],
+        heap_reuse=setting["heap_reuse"],
+        young_share=setting["young_share"],
+        headers=round(setting["headers"]),
+        headers_each=round(setting["headers_each"]),
+        tool_pages=round(setting["tool_pages"]),
+        tool_touches=round(setting["tool_touches"]),
+    )
+    return replace(base, shape=shape)
+
+
+WORKING_SET: Final[Mapping[str, tuple[float, float]]] = {
+    "heap_pages": (8_000, 20_000),
+    "heap_spread": (0.05, 0.8),
+    "heap_reuse": (0.2, 0.8),
+    "young_share": (0.3, 1.0),
+    "headers": (400, 2_500),
+    "headers_each": (32, 200),
+    "tool_pages": (2_000, 8_000),
+    "tool_touches": (800, 5_000),
+}
+
+
+POOLS: Final[Mapping[str, tuple[float, float]]] = {
+    "heap_pages": (8_000, 20_000),
+    "heap_spread": (0.05, 0.8),
+    "heap_reuse": (0.2, 0.8),
+    "young_share": (0.3, 1.0),
+    "seek_us": (300, 3_000),
+    "swap_seek_us": (300, 3_000),
+    "persistent_percent": (5, 25),
+    "ephemeral_percent": (2, 10),
+}
+
+
+def _pools(setting: Setting) -> Machine:
+    """The knee of the desktop, its disk, and how large its two pools may become."""
+    base = kernel_compile.ZCACHE
+    shape = replace(
+        base.shape,
+        heap_pages=round(setting["heap_pages"]),
+        heap_spread=setting["heap_spread"],
+        heap_reuse=setting["heap_reuse"],
+        young_share=setting["young_share"],
+    )
+    return replace(
+        base,
+        shape=shape,
+        seek_us=round(setting["seek_us"]),
+        swap_seek_us=round(setting["swap_seek_us"]),
+        persistent_percent=round(setting["persistent_percent"]),
+        ephemeral_percent=round(setting["ephemeral_percent"]),
+    )
+
+
+def _error_r4(rows: Mapping[int, Pair]) -> float:
+    """N = 4, 12 and 20: how much longer the latter take, and the gains."""
+    published = kernel_compile.PUBLISHED_ZCACHE
+    first = rows[4][0].seconds
+    return sum(
+        _squares(
+            (before.seconds / first, published[jobs].seconds / published[4].seconds, 0.08),
+            (kernel_compile.faster(before, after), published[jobs].zcache, 1.5),
+        )
+        for jobs, (before, after) in rows.items()
+    )
+
+
+def _error_r5(rows: Mapping[int, Pair]) -> float:
+    """8 and 24 threads: how much longer 24 take, both gains, and the pages that were served."""
+    published = kernel_compile.PUBLISHED_CLEANCACHE
+    (before_8, after_8), (before_24, after_24) = rows[8], rows[24]
+    return _squares(
+        (before_24.seconds / before_8.seconds, published[24].seconds / published[8].seconds, 0.08),
+        (kernel_compile.shorter(before_8, after_8), published[8].gain, 1.5),
+        (kernel_compile.shorter(before_24, after_24), published[24].gain, 1.5),
+        (math.log(after_8.served + 5_000), math.log(published[8].served + 5_000), math.log(2)),
+        (math.log(after_24.served + 5_000), math.log(published[24].served + 5_000), math.log(1.2)),
+    )
+
+
+PROBLEMS: Final[Mapping[str, Problem]] = {
+    "R4": Problem((4, 12, 20), 2.2, POOLS, _pools, _error_r4),
+    "R5": Problem((8, 24), 2.2, WORKING_SET, partial(_shape, base=kernel_compile.CLEANCACHE), _error_r5),
+}
+
+
+def measure(problem: Problem, setting: Setting, seeds: Sequence[int]) -> float:
+    """How far the setting is from the published rows."""
+    machine = problem.machine(setting)
+    first, last = problem.rows[0], problem.rows[-1]
+    easy = mean_build(without(machine), first, seeds[:1])
+    if mean_build(without(machine), last, seeds[:1]).seconds > problem.slowest * easy.seconds:
+        return HOPELESS
+    rows = {
+        jobs: (mean_build(without(machine), jobs, seeds), mean_build(machine, jobs, seeds))
+        for jobs in problem.rows
+    }
+    return problem.error(rows)
+
+
+def drawn(problem: Problem, rng: random.Random) -> dict[str, float]:
+    """A setting somewhere within the bounds."""
+    return {
+        name: math.exp(rng.uniform(math.log(low), math.log(high)))
+        for name, (low, high) in problem.free.items()
+    }
+
+
+def changed(problem: Problem, setting: Setting, rng: random.Random, spread: float) -> dict[str, float]:
+    """A setting like this one, within the bounds; about half of it is kept."""
+    near = dict(setting)
+    for name, (low, high) in problem.free.items():
+        if rng.random() < 0.5:
+            near[name] = min(high, max(low, near[name] * math.exp(rng.gauss(0, spread))))
+    return near
+
+
+def search(name: str, *, jobs: int, progress: Callable[[str], None]) -> tuple[float, dict[str, float]]:
+    """The best setting found, and its error."""
+    problem, rng = PROBLEMS[name], random.Random(name)
+    with ProcessPoolExecutor(jobs) as pool:
+
+        def measured(settings: Sequence[dict[str, float]], seeds: Sequence[int]) -> list[tuple[float, int]]:
+            errors = pool.map(partial(_measure_named, name, seeds=seeds), settings)
+            return sorted((error, number) for number, error in enumerate(errors))
+
+        settings = [drawn(problem, rng) for _ in range(DRAWN)]
+        order = measured(settings, SEEDS[:2])
+        progress(f"{DRAWN} drawn: best {order[0][0]:.2f} with two seeds")
+        settings = [settings[number] for _, number in order[:KEPT]]
+        best = [(error, settings[number]) for error, number in measured(settings, SEEDS)]
+        for generation in range(GENERATIONS):
+            spread = 0.2 * 0.85**generation
+            settings = [changed(problem, rng.choice(best[:PARENTS])[1], rng, spread) for _ in range(CHANGED)]
+            best += [(error, settings[number]) for error, number in measured(settings, SEEDS)]
+            best = sorted(best, key=_by_error)[:KEPT]
+            progress(f"generation {generation + 1} of {GENERATIONS}: best {best[0][0]:.2f}")
+    return best[0]
+
+
+def _measure_named(name: str, setting: dict[str, float], seeds: Sequence[int]) -> float:
+    return measure(PROBLEMS[name], setting, seeds)
+
+
+def _by_error(candidate: tuple[float, Setting]) -> float:
+    return candidate[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="calibration", description=__doc__.splitlines()[0])
+    parser.add_argument("scenario", choices=sorted(PROBLEMS))
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    error, setting = search(
+        options.scenario, jobs=options.jobs, progress=lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    print(f"{options.scenario}: error {error:.2f}")
+    for name, value in setting.items():
+        print(f"    {name}={value:.4g}")
+
+
+if __name__ == "__main__":
+    main()

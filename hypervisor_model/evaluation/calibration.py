@@ -55,7 +55,7 @@ def _squares(*terms: tuple[float, float, float]) -> float:
 
 
 def _shape(setting: Setting, base: Machine) -> Machine:
-    """`base` with the setting's working set."""
+    """`base` with the setting's working set and disk."""
     shape = replace(
         base.shape,
         heap_pages=round(setting["heap_pages"]),
@@ -67,7 +67,9 @@ def _shape(setting: Setting, base: Machine) -> Machine:
         tool_pages=round(setting["tool_pages"]),
         tool_touches=round(setting["tool_touches"]),
     )
-    return replace(base, shape=shape)
+    return replace(
+        base, shape=shape, seek_us=round(setting["seek_us"]), swap_seek_us=round(setting["swap_seek_us"])
+    )
 
 
 WORKING_SET: Final[Mapping[str, tuple[float, float]]] = {
@@ -79,6 +81,8 @@ WORKING_SET: Final[Mapping[str, tuple[float, float]]] = {
     "headers_each": (32, 200),
     "tool_pages": (2_000, 8_000),
     "tool_touches": (800, 5_000),
+    "seek_us": (1_000, 12_000),
+    "swap_seek_us": (500, 4_000),
 }
 
 

@@ -2,10 +2,12 @@
 """Reports, traffic and the machinery of the larger scenarios, in small."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from hypervisor_model.evaluation import Result, compile_host, density, kernel_compile, render, run, scenarios
+from hypervisor_model.evaluation import policy as policies
 from hypervisor_model.evaluation.one_machine import build, without
 from hypervisor_model.evaluation.recorded import g1, recording_path
 from hypervisor_model.evaluation.traffic import Metered
@@ -105,3 +107,11 @@ def test_pages_of_a_read_request_are_those_of_the_recordings(guest: str, pages: 
             after = (operation.oid, operation.page_index + 1)
     requests = sum(-(-run // compile_host.SEGMENTS) for run in runs)
     assert sum(runs) / requests == pytest.approx(pages, abs=0.05)
+
+
+@pytest.mark.parametrize("policy", ["greedy", "static"])
+def test_no_policy_has_more_tmem_than_another(policy: str) -> None:
+    demand = replace(policies.USEMEM, programs=(policies.USEMEM.programs[0],) * 3, apart_s=(0,))
+    run = policies.run_policy(policy, 1, demand)
+    assert 0.5 < run.in_use <= 1
+    assert run.read_back > 0

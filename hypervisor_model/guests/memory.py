@@ -53,6 +53,7 @@ class GuestMemory:
         "readahead",
         "reclaim_batch",
         "reserved",
+        "starved",
         "swap",
         "swap_ins",
         "swap_outs",
@@ -103,6 +104,7 @@ class GuestMemory:
         self.wait_until_ns = 0
         self.file_faults = self.file_reads = self.swap_ins = self.swap_outs = self.major_faults = 0
         self.written_back = self.out_of_memory = self.unused_slots = 0
+        self.starved = False  # the last reclaim found no page that can go
         self.versions = Versions()
 
     @property
@@ -253,6 +255,8 @@ class GuestMemory:
         pages = lists.pages
         versions = self.versions
         puts = stuck = 0
+        # Once all were tried in vain, a few at a time are enough: those that could not go come round again.
+        patience = SWAP_CLUSTER if self.starved else len(pages)
         swap_outs, write_backs = self.swap_outs, self.written_back
         frontswap = self.frontswap
         stores = 0 if frontswap is None else frontswap.succ_stores + frontswap.failed_stores
@@ -266,8 +270,9 @@ class GuestMemory:
                     continue
                 lists.add(key, flags)  # no room for it anywhere: round it goes
                 stuck += 1
-                if stuck > len(pages):
+                if stuck > patience:
                     self.out_of_memory += 1
+                    self.starved = True
                     break
                 continue
             mount, oid, index = key >> FS_SHIFT & 31, key >> INODE_SHIFT & INODE_MASK, key & INDEX_MASK
@@ -280,6 +285,8 @@ class GuestMemory:
                 continue
             cleancache.put_page(mount, oid, index, contents.file_page(key, versions.of(key)))
             puts += 1
+        else:
+            self.starved = False
         if frontswap is not None:
             puts += frontswap.succ_stores + frontswap.failed_stores - stores
         now_ns += puts * (self.costs.put_ns + self.costs.hypercall_ns)
@@ -332,7 +339,7 @@ class GuestMemory:
             self._note_written(key, flags)
             if flags & WRITTEN:
                 self.cleancache.invalidate_page(mount, oid, key & INDEX_MASK)
-            else:
+            elif flags & WAS_ACTIVE or not self.put_active_only:
                 page = self.contents.file_page(key, self.versions.of(key))
                 self.cleancache.put_page(mount, oid, key & INDEX_MASK, page)
         self.cleancache.invalidate_inode(mount, oid)

@@ -12,7 +12,7 @@ from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.guest import Guest
 from hypervisor_model.guests.handle import anon_key, file_key
-from hypervisor_model.guests.lru import TwoLists
+from hypervisor_model.guests.lru import OneList, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.swap import SwapDevice
 from hypervisor_model.guests.work import Action, Open, Release, Remove, Touch
@@ -86,6 +86,23 @@ def test_a_back_end_for_active_pages_is_offered_none_that_was_used_once() -> Non
     run(memory, Touch([hot + index]), Touch(range(cold, cold + 200)))
     assert memory.cleancache.succ_gets == 1
     assert [call[2:4] for call in tmem.calls if call[0] == "put"].count((3, index)) == 2
+
+
+def test_a_pruned_inode_offers_its_active_pages_only_to_such_a_back_end() -> None:
+    for active_only, offered in ((False, 6), (True, 2)):
+        tmem = StandIn(1000)
+        memory = memory_over(
+            tmem, 100, lists=TwoLists(), put_active_only=active_only, inode_limit=1, readahead=1
+        )
+        first, second = file_key(0, 3), file_key(0, 4)
+        run(
+            memory,
+            Open(first, 6),
+            Touch(range(first, first + 6), end=first + 6),
+            *[Touch([first, first + 1])] * 2,
+            Open(second, 1),
+        )
+        assert [call[0] for call in tmem.calls].count("put") == offered
 
 
 def test_written_pages_go_to_the_disk_and_are_flushed_not_put() -> None:
@@ -203,6 +220,39 @@ def test_shrinking_the_guest_evicts_and_stops_at_what_cannot_go() -> None:
     assert len(memory.pages) == 12
     assert memory.set_totalram(2) == -7
     assert memory.totalram == 5
+
+
+class CountingList(OneList):
+    """Counts the victims it is asked for."""
+
+    __slots__ = ("asked",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def pop_victim(self) -> tuple[int, int]:
+        self.asked += 1
+        return super().pop_victim()
+
+
+def test_a_guest_out_of_memory_does_not_look_at_every_page_again_and_again() -> None:
+    lists = CountingList()
+    memory = memory_over(StandIn(0, room=0), 50, lists=lists)
+    heap = anon_key(1)
+    run(memory, Touch(range(heap, heap + 1_000), write=True))
+    assert memory.out_of_memory == 950
+    assert lists.asked < 1_000 * 40
+
+
+def test_what_can_go_is_found_although_memory_ran_out_before() -> None:
+    memory = memory_over(StandIn(1_000, room=0), 50)
+    first, heap = file_key(0, 3), anon_key(1)
+    run(memory, Touch(range(heap, heap + 60), write=True))
+    assert memory.out_of_memory
+    run(memory, Release(heap + 30, 30), Touch(range(first, first + 100)))
+    assert memory.free >= 0
+    assert memory.cleancache.puts == 80
 
 
 def test_two_lists_keep_what_is_used_twice() -> None:

@@ -55,7 +55,7 @@ def _squares(*terms: tuple[float, float, float]) -> float:
 
 
 def _shape(setting: Setting, base: Machine) -> Machine:
-    """`base` with the setting's working set and disk."""
+    """`base` with the setting's working set."""
     shape = replace(
         base.shape,
         heap_pages=round(setting["heap_pages"]),
@@ -67,9 +67,7 @@ def _shape(setting: Setting, base: Machine) -> Machine:
         tool_pages=round(setting["tool_pages"]),
         tool_touches=round(setting["tool_touches"]),
     )
-    return replace(
-        base, shape=shape, seek_us=round(setting["seek_us"]), swap_seek_us=round(setting["swap_seek_us"])
-    )
+    return replace(base, shape=shape)
 
 
 WORKING_SET: Final[Mapping[str, tuple[float, float]]] = {
@@ -81,8 +79,6 @@ WORKING_SET: Final[Mapping[str, tuple[float, float]]] = {
     "headers_each": (32, 200),
     "tool_pages": (2_000, 8_000),
     "tool_touches": (800, 5_000),
-    "seek_us": (1_000, 12_000),
-    "swap_seek_us": (500, 4_000),
 }
 
 
@@ -222,7 +218,7 @@ def main() -> None:
     )
     print(f"{options.scenario}: error {error:.2f}")
     for name, value in setting.items():
-        print(f"    {name}={value:.4g}")
+        print(f"    {name}={value:.5g}")
 
 
 if __name__ == "__main__":

@@ -82,51 +82,6 @@ WORKING_SET: Final[Mapping[str, tuple[float, float]]] = {
 }
 
 
-POOLS: Final[Mapping[str, tuple[float, float]]] = {
-    "heap_pages": (8_000, 20_000),
-    "heap_spread": (0.05, 0.8),
-    "heap_reuse": (0.2, 0.8),
-    "young_share": (0.3, 1.0),
-    "seek_us": (300, 3_000),
-    "swap_seek_us": (300, 3_000),
-    "persistent_percent": (5, 25),
-    "ephemeral_percent": (2, 10),
-}
-
-
-def _pools(setting: Setting) -> Machine:
-    """The knee of the desktop, its disk, and how large its two pools may become."""
-    base = kernel_compile.ZCACHE
-    shape = replace(
-        base.shape,
-        heap_pages=round(setting["heap_pages"]),
-        heap_spread=setting["heap_spread"],
-        heap_reuse=setting["heap_reuse"],
-        young_share=setting["young_share"],
-    )
-    return replace(
-        base,
-        shape=shape,
-        seek_us=round(setting["seek_us"]),
-        swap_seek_us=round(setting["swap_seek_us"]),
-        persistent_percent=round(setting["persistent_percent"]),
-        ephemeral_percent=round(setting["ephemeral_percent"]),
-    )
-
-
-def _error_r4(rows: Mapping[int, Pair]) -> float:
-    """N = 4, 12 and 20: how much longer the latter take, and the gains."""
-    published = kernel_compile.PUBLISHED_ZCACHE
-    first = rows[4][0].seconds
-    return sum(
-        _squares(
-            (before.seconds / first, published[jobs].seconds / published[4].seconds, 0.08),
-            (kernel_compile.faster(before, after), published[jobs].zcache, 1.5),
-        )
-        for jobs, (before, after) in rows.items()
-    )
-
-
 def _error_r5(rows: Mapping[int, Pair]) -> float:
     """8 and 24 threads: how much longer 24 take, both gains, and the pages that were served."""
     published = kernel_compile.PUBLISHED_CLEANCACHE
@@ -141,7 +96,6 @@ def _error_r5(rows: Mapping[int, Pair]) -> float:
 
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
-    "R4": Problem((4, 12, 20), 2.2, POOLS, _pools, _error_r4),
     "R5": Problem((8, 24), 2.2, WORKING_SET, partial(_shape, base=kernel_compile.CLEANCACHE), _error_r5),
 }
 

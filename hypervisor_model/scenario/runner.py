@@ -27,6 +27,7 @@ DOM0_NAME: Final = "Domain-0"
 SLICE_US: Final = 10_000
 FOREVER_US: Final = 1 << 62
 CHUNK: Final = 4096  # operations between two looks at the clock or the progress callback
+LOOK_US: Final = 1_000_000  # and as much modelled time, for guests that do nothing
 
 Progress = Callable[["Runner"], bool]
 
@@ -152,11 +153,12 @@ class Runner:
         return end if end <= until_us else 0
 
     def run(self, progress: Progress | None = None) -> bool:
-        """Work until everything is done, or until `progress`, called every few thousand operations, returns False.
+        """Work until everything is done, or until `progress`, called every so often, returns False.
 
         Was everything done? If not, another `run` goes on from there.
         """
-        while self.advance(CHUNK) == CHUNK:
+        while not self.finished:
+            self.advance(CHUNK, max(self.time_us, self._slice_end_us) + LOOK_US)
             if progress is not None and not progress(self):
                 return False
         return True

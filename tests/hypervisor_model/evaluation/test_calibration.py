@@ -13,24 +13,18 @@ from hypervisor_model.evaluation.calibration import HOPELESS, PROBLEMS, changed,
 from hypervisor_model.evaluation.one_machine import Machine, Run
 
 R5 = PROBLEMS["R5"]
-JUDGED = {"R4": {16, 24, 28, 32, 36}, "R5": {36}}
+JUDGED = {"R5": {36}}
 
 
 class AsPublished:
     """Stands in for mean_build: what the published table says, times `slower` without a back end."""
 
-    def __init__(self, slower: float = 1.0, *, name: str = "R5") -> None:
+    def __init__(self, slower: float = 1.0) -> None:
         self.slower = slower
-        self.name = name
         self.asked: set[int] = set()
 
     def __call__(self, machine: Machine, jobs: int, seeds: Sequence[int]) -> Run:
         self.asked.add(jobs)
-        if self.name == "R4":
-            desktop = kernel_compile.PUBLISHED_ZCACHE[jobs]
-            return Run(
-                desktop.seconds / (1 + desktop.zcache / 100 * bool(machine.persistent_percent)), 0, 0, 0
-            )
         row = kernel_compile.PUBLISHED_CLEANCACHE[jobs]
         if machine.ephemeral_percent:
             return Run(row.seconds * (1 - row.gain / 100), row.served, 0, 0)
@@ -48,7 +42,7 @@ def test_no_setting_leaves_the_bounds(seed: int, spread: float) -> None:
 
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_the_judged_rows_are_never_computed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    published = AsPublished(name=name)
+    published = AsPublished()
     monkeypatch.setattr(calibration, "mean_build", published)
     problem = PROBLEMS[name]
     assert measure(problem, drawn(problem, random.Random(1)), (1, 2)) == pytest.approx(0, abs=1e-3)

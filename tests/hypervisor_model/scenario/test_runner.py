@@ -80,6 +80,27 @@ def test_the_demo_gives_the_same_counters_on_any_machine(golden: Golden) -> None
     golden("scenario/demo-listing.txt", hypervisor.list_text(use_long=True))
 
 
+IDLE = """
+host: {memory: 64MiB, contents: tokens}
+guests: [{name: i, kind: linux, memory: 16MiB, workload: {kind: WORKLOAD}}]
+"""
+
+
+@pytest.mark.parametrize("workload", ["idle, seconds: null", "usemem, size: 4MiB, delay: 1h"])
+def test_a_guest_that_does_nothing_is_looked_at_all_the_same(workload: str) -> None:
+    runner = boot(load_text(IDLE.replace("WORKLOAD", workload)))
+    looks: list[int] = []
+
+    def look(runner: Runner) -> bool:
+        looks.append(runner.time_us)
+        return len(looks) < 3
+
+    runner.run(look)
+    assert 1 <= len(looks) <= 3
+    assert "idle" not in workload or looks == sorted(looks)
+    assert "idle" not in workload or looks[-1] <= 10_000_000
+
+
 def test_a_run_stops_when_progress_says_so_and_goes_on_later() -> None:
     source = SMALL.replace("operations: 2000", "operations: 20000")
     runner = boot(load_text(source.format(seed=1, options="tmem=1", frozen="false")))

@@ -224,7 +224,11 @@ class ModelHost:
             else max(LEAST_GUEST_SHARE_S, min(spent_s, GUEST_SHARE_S))
         )
         while True:
-            if runner.advance(GUEST_CHUNK, target_us) < GUEST_CHUNK:
+            # A slice at a time: guests that ask nothing of tmem would never use up the chunk.
+            until_us = min(target_us, runner.later_us(SLICE_US))
+            if runner.advance(GUEST_CHUNK, until_us) < GUEST_CHUNK and (
+                until_us == target_us or runner.finished
+            ):
                 return 0.0 if waiting else self._idle_s(target_us)
             if time.monotonic() - start >= share_s:
                 return 0.0

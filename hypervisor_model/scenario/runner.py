@@ -27,7 +27,7 @@ DOM0_NAME: Final = "Domain-0"
 SLICE_US: Final = 10_000
 FOREVER_US: Final = 1 << 62
 CHUNK: Final = 4096  # operations between two looks at the clock or the progress callback
-LOOK_US: Final = 1_000_000  # and as much modelled time, for guests that do nothing
+LOOK_US: Final = 100_000  # and as much modelled time, for guests that do none
 
 Progress = Callable[["Runner"], bool]
 
@@ -143,6 +143,10 @@ class Runner:
         self.operations += done
         return done
 
+    def later_us(self, by_us: int) -> int:
+        """A bound for `advance` that lets it do something, if only `by_us` of it; at least one slice."""
+        return max(self.time_us, self._slice_end_us) + max(by_us, SLICE_US)
+
     def _end_of(self, until_us: int) -> int:
         """The end of the next slice in which there is work, 0 if there is none before `until_us`."""
         clocks = [guest.driver.time_us for guest in self.guests if not guest.driver.finished]
@@ -158,7 +162,7 @@ class Runner:
         Was everything done? If not, another `run` goes on from there.
         """
         while not self.finished:
-            self.advance(CHUNK, max(self.time_us, self._slice_end_us) + LOOK_US)
+            self.advance(CHUNK, self.later_us(LOOK_US))
             if progress is not None and not progress(self):
                 return False
         return True

@@ -25,6 +25,14 @@ from tests.hypervisor_model.hosts import ENDLESS, Host, checkpointed, control
 FINITE = ENDLESS.replace("operations: null", "operations: 60000")
 
 
+QUIET = """
+host: {memory: 256MiB, contents: tokens}
+guests:
+  - {name: asleep, kind: linux, memory: 64MiB, workload: {kind: idle, seconds: null}}
+  - {name: fits, kind: linux, memory: 64MiB, workload: {kind: zipf, file: 16MiB, accesses: null}}
+"""
+
+
 def test_start_status_stop(host: Host) -> None:
     pid = host.start()
     with pytest.raises(LaunchError, match=f"the model host t is running already, as process {pid}"):
@@ -81,6 +89,18 @@ def test_guests_run_at_their_pace_and_in_the_directory_are_their_names(host: Hos
     modelled_s = float(second["modelled_s"]) - float(first["modelled_s"])
     assert modelled_s <= 2 * passed_s + 0.05
     assert modelled_s + float(second["late_s"]) == pytest.approx(2 * passed_s, abs=0.3)
+
+
+@pytest.mark.parametrize("factor", ["inf", "100000"])
+def test_guests_that_ask_nothing_of_tmem_keep_nobody_waiting(host: Host, factor: str) -> None:
+    host.start(QUIET, "--factor", factor)
+    began = time.monotonic()
+    first = float(launch.ask("t", "status")["modelled_s"])
+    assert host.answers()
+    time.sleep(0.2)
+    assert float(launch.ask("t", "status")["modelled_s"]) > first
+    launch.stop("t")
+    assert time.monotonic() - began < 10
 
 
 def test_an_operators_change_shows_at_once(host: Host) -> None:

@@ -152,6 +152,18 @@ class Guest:
         self._debt = done - counted
         return paid + counted
 
+    def linger(self, until_us: int) -> int:
+        """See Lingering. The timers of a guest whose threads are done; its clock stands still."""
+        before = self.operations
+        events = self._events
+        while events and events[0][0] < until_us * 1000:
+            time_ns, _, what = heapq.heappop(events)
+            if what < 0:
+                period_ns, action = self._timers[~what]
+                action(time_ns)
+                self._at(time_ns + period_ns, what)
+        return self.operations - before
+
     def report(self) -> Mapping[str, str | int | float | bool | None]:
         """Counts are exact; everything in ns, us or percent of time is modelled."""
         memory, disk = self.memory, self.memory.disk

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from hypervisor_model.hypervisor import Hypervisor
@@ -42,6 +42,14 @@ class GuestDriver(Protocol):
 
     def report(self) -> Mapping[str, Value]:
         """What there is to say of the run so far. Keys are stable names with their unit at the end."""
+
+
+@runtime_checkable
+class Lingering(Protocol):
+    """A driver whose guest lives on when its work is done: its balloon goes on while others work."""
+
+    def linger(self, until_us: int) -> int:
+        """Do what is due before `until_us`; how many operations that took. Called when `finished`, once a slice."""
 
 
 @dataclass(frozen=True, slots=True)

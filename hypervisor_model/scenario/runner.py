@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from hypervisor_model.hypervisor import Hypervisor, domain_uuid
-from hypervisor_model.scenario.driver import Boot
+from hypervisor_model.scenario.driver import Boot, Lingering
 from hypervisor_model.scenario.errors import ScenarioError
 from hypervisor_model.scenario.kinds import GUEST_KINDS
 from hypervisor_model.scenario.load import load_file
@@ -117,7 +117,8 @@ class Runner:
     def advance(self, budget: int, until_us: int = FOREVER_US) -> int:
         """Let the guests do up to `budget` operations, none beginning later than `until_us`.
 
-        How many they did; fewer than `budget` means that all are finished or have reached `until_us`.
+        How many they did; fewer than `budget` means that all are finished or have reached `until_us`. What a guest
+        does when its work has ended is not cut, and may go beyond the budget.
         """
         done = 0
         while done < budget:
@@ -136,6 +137,10 @@ class Runner:
                 before_us, finished, now_us = now_us, driver.finished, driver.time_us
                 if not count and now_us == before_us and not finished:
                     raise RuntimeError(f"{guest.name} stands still at {before_us} us")
+                guest.operations += count
+                done += count
+            if finished and isinstance(driver, Lingering):
+                count = driver.linger(end)
                 guest.operations += count
                 done += count
             if finished or now_us >= end:

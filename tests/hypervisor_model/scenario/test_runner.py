@@ -185,3 +185,33 @@ def test_examples_show_what_they_promise(name: str) -> None:
     runner.hypervisor.check()
     host = report(runner, complete=True)["host"]
     assert host["deduplicated_puts" if name == "shared" else "evicted"] > 1000
+
+
+LINGERING = """
+duration: 60s
+host: {memory: 256MiB, contents: tokens}
+guests:
+  - name: done
+    kind: linux
+    memory: 64MiB
+    kernel: 8MiB
+    swap: 64MiB
+    workload: {kind: usemem, size: 48MiB}
+    balloon: {kind: selfballoon, generation: "3.1"}
+  - {name: other, kind: linux, memory: 16MiB, workload: {kind: idle, seconds: null}}
+"""
+
+
+def test_a_balloon_goes_on_when_the_work_of_its_guest_has_ended() -> None:
+    whole, pieces = boot(load_text(LINGERING)), boot(load_text(LINGERING))
+    whole.run()
+    guest = whole.guests[0].driver
+    assert guest.finished
+    assert guest.time_us < 10_000_000
+    owned = guest.report()["totalram"]
+    assert isinstance(owned, int)
+    assert owned == 44 << 8  # the driver's floor
+    while not pieces.finished:
+        pieces.advance(7, pieces.later_us(0))
+    assert outcome(pieces) == outcome(whole)
+    assert pieces.operations == whole.operations

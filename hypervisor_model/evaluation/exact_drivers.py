@@ -26,8 +26,13 @@ FLOORS: Final = {
     1024: 34728,
     2048: 42920,
     4096: 59304,
+    8192: 92072,
 }
-BALLOON: Final = [98304, 89472, 81744, 74982, 69066, 63889, 59359, 55396, 51928, 48893, 46238, 43915, 41882]
+# The later driver adds a tenth of memory to its goal: 38 MB here.
+BALLOON: Final[dict[Generation, list[int]]] = {
+    "3.1": [98304, 89472, 81744, 74982, 69066, 63889, 59359, 55396, 51928, 48893, 46238, 43915, 41882],
+    "4.x": [98304, 90688, 84024, 78193, 73091, 68627, 64721, 61303, 58313, 55696, 53406, 51403, 49650],
+}
 SHRINK: Final[dict[Generation, list[int]]] = {
     "3.1": [1000, 1000, 1000, 950, 903, 858, 816, 776, 738, 702, 667, 634],
     "4.x": [1000, 1000, 1000, 950, 950, 950, 903, 903, 903, 858, 858, 858, 816],
@@ -64,28 +69,35 @@ def x6() -> Result:
         for ram_mb, pages in FLOORS.items()
         if floor_pages(mb(ram_mb), RESERVE) != pages
     ]
+    for generation, wanted in BALLOON.items():
+        failures += _balloon_failures(generation, wanted)
+    return exact(
+        "X6",
+        "selfballoon-golden",
+        "384 MiB guest, 100 MiB committed, drivers of Linux 3.1 and 4.x; floors of 64 MiB to 8 GiB",
+        "integers computed from the drivers' formulas",
+        failures,
+        f"{sum(map(len, BALLOON.values()))} sizes and {len(FLOORS)} floors equal; the domain's reservation follows",
+    )
+
+
+def _balloon_failures(generation: Generation, wanted: list[int]) -> list[str]:
     hypervisor = Hypervisor(frames=4_096, exact=False, contents="tokens")
     handle = hypervisor.create_domain(1, max_pages=mb(384), tot_pages=mb(384))
     memory = GuestMemory(
         mb(384), reserved=RESERVE, disk=Disk(), contents=Contents(1), cleancache=Cleancache(handle)
     )
     guest = Guest(memory, [Idle(region=1, committed=mb(100))])
-    SelfBalloon(Balloon(hypervisor, 1, guest), Settings(generation="3.1"))
+    SelfBalloon(Balloon(hypervisor, 1, guest), Settings(generation=generation))
     sizes = _Sizes(memory)
     guest.add_timer(5 * SECOND_NS, sizes.note)
-    guest.run(len(BALLOON) * 5 * SECOND_NS)
-    if sizes.sizes[: len(BALLOON)] != BALLOON:
-        failures.append(f"sizes {sizes.sizes}, not {BALLOON}")
+    guest.run(len(wanted) * 5 * SECOND_NS)
+    failures = []
+    if sizes.sizes[: len(wanted)] != wanted:
+        failures.append(f"{generation}: sizes {sizes.sizes}, not {wanted}")
     if handle.domain.tot_pages != memory.totalram:
         failures.append(f"the domain owns {handle.domain.tot_pages} pages, the guest has {memory.totalram}")
-    return exact(
-        "X6",
-        "selfballoon-golden",
-        "384 MiB guest, 100 MiB committed, driver of Linux 3.1; floors of 64 MiB to 4 GiB",
-        "integers computed from the driver's formulas",
-        failures,
-        f"{len(BALLOON)} sizes and {len(FLOORS)} floors equal; the domain's reservation follows",
-    )
+    return failures
 
 
 def x7() -> Result:

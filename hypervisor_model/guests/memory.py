@@ -4,7 +4,8 @@
 Models    page faults, readahead, reclaim, writeback and swap of Linux 3.x as far as tmem sees them: what is put, got
           and flushed, and in which order.  Reclaim comes before the get (`get_first` turns that).
 Units     pages; times in nanoseconds of modelled time.  All counts are exact.
-Left out  the slab, huge pages, memory cgroups, NUMA; dirty pages wait for reclaim or for `sync`.
+Left out  the slab, huge pages, memory cgroups, NUMA; dirty pages wait for reclaim or for `sync`.  There is no OOM
+          killer: `out_of_memory` counts the allocations that would have called it, and the work goes on.
 """
 
 from typing import Final

@@ -224,7 +224,8 @@ LINUX: Final[Mapping[str, Any]] = {
         "Files remembered; beyond it one is pruned with its pages. 0: no limit.", 0, 10_000_000, 0
     ),
     "image": {
-        "description": "Guests of the same image have equal files; its own if left out.",
+        "description": "Guests of the same image have equal files, as many and as large, with the same ones popular; "
+        "its own if left out.",
         "type": "integer",
         "minimum": 0,
         "maximum": 32_767,
@@ -285,16 +286,23 @@ def make_linux(boot: "Boot") -> Guest:
         readahead=spec["readahead"],
         inode_limit=spec["inodes"],
     )
-    guest = Guest(memory, _threads(spec["workload"], boot.seed), vcpus=spec["vcpus"])
+    guest = Guest(memory, _threads(spec["workload"], boot.seed, _image_seed(boot)), vcpus=spec["vcpus"])
     _add_balloon(spec["balloon"], boot, guest)
     return guest
 
 
-def _threads(workload: Mapping[str, Any], seed: str) -> Sequence[Workload]:
+def _image_seed(boot: "Boot") -> str | None:
+    """What guests of one image have in common: the scenario's seed and the image; None for a guest of its own."""
+    image = boot.spec.get("image")
+    return None if image is None else f"{boot.seed.removesuffix(boot.name)}image {image}"
+
+
+def _threads(workload: Mapping[str, Any], seed: str, image_seed: str | None) -> Sequence[Workload]:
+    """The threads of a workload. `image_seed` says what its files are like, `seed` what is done to them when."""
     kind = workload["kind"]
     if kind == "compile":
         shape = CompileShape(sources=workload["sources"], heap_pages=workload["heap"])
-        return Build(seed, shape, builds=workload["builds"]).jobs(workload["jobs"])
+        return Build(seed, shape, builds=workload["builds"], image_seed=image_seed).jobs(workload["jobs"])
     if kind == "oltp":
         total, clients = workload["transactions"], workload["clients"]
         return [
@@ -303,6 +311,7 @@ def _threads(workload: Mapping[str, Any], seed: str) -> Sequence[Workload]:
                 table_pages=workload["table"],
                 transactions=None if total is None else -(-total // clients),
                 skew=workload["skew"],
+                image_seed=image_seed,
                 buffer_pages=workload["buffer"] // clients,
                 region=number + 1,
             )
@@ -311,12 +320,20 @@ def _threads(workload: Mapping[str, Any], seed: str) -> Sequence[Workload]:
     if kind == "zipf":
         pages, accesses = workload["file"], workload["accesses"]
         return [
-            Zipf(seed, pages=pages, accesses=accesses, skew=workload["skew"], write_share=workload["writes"])
+            Zipf(
+                seed,
+                pages=pages,
+                accesses=accesses,
+                skew=workload["skew"],
+                image_seed=image_seed,
+                write_share=workload["writes"],
+            )
         ]
     if kind == "scan":
         return [Scan(pages=workload["file"], passes=workload["passes"])]
     if kind == "grep":
-        return [TreeScan(FileTree(seed, files=workload["files"], mean_pages=2.6), passes=workload["passes"])]
+        tree = FileTree(image_seed or seed, files=workload["files"], mean_pages=2.6)
+        return [TreeScan(tree, passes=workload["passes"])]
     if kind == "usemem":
         return [
             Usemem(

@@ -61,12 +61,24 @@ class CompileShape:
 
 
 class Build:
-    """What the jobs of one make share: the tree, and which source is next."""
+    """What the jobs of one make share: the tree, and which source is next.
 
-    def __init__(self, seed: str, shape: CompileShape, *, builds: int | None = 1, mount: int = 0) -> None:
+    With `image_seed`, a source includes the same headers and needs the same heap in every build of that tree.
+    """
+
+    def __init__(
+        self,
+        seed: str,
+        shape: CompileShape,
+        *,
+        builds: int | None = 1,
+        mount: int = 0,
+        image_seed: str | None = None,
+    ) -> None:
         self.shape = shape
         self.mount = mount
         self.rng = random.Random(seed)
+        self.image_seed = image_seed
         self.next_source = 0
         self.builds_left = builds
         self.builds_done = 0
@@ -84,6 +96,10 @@ class Build:
             return -1
         self.next_source += 1
         return number
+
+    def of_source(self, number: int) -> random.Random:
+        """What decides over what is in a source."""
+        return self.rng if self.image_seed is None else random.Random(f"{self.image_seed} source {number}")
 
 
 class Job:
@@ -107,15 +123,16 @@ class Job:
 
     def _compile(self, number: int) -> list[Action]:
         build, shape, rng = self._build, self._build.shape, self._build.rng
+        source = build.of_source(number)
         heap, steps = self._heap, shape.heap_steps
         tools = file_key(build.mount, TOOLS_INODE)
-        heap_pages = round(shape.heap_pages * (1 + shape.heap_spread * (2 * rng.random() - 1)))
+        heap_pages = round(shape.heap_pages * (1 + shape.heap_spread * (2 * source.random() - 1)))
         cpu_ns = max(1, shape.cpu_ms * 1_000_000 // max(1, self._touches()))
         actions: list[Action] = [
             Commit(heap_pages),
             *self._read(SOURCE_INODE + number, shape.source_pages, cpu_ns),
         ]
-        wanted = rng.choices(build.headers, cum_weights=build.header_weights, k=shape.headers_each)
+        wanted = source.choices(build.headers, cum_weights=build.header_weights, k=shape.headers_each)
         for step in range(steps):
             for header in wanted[step::steps]:
                 actions += self._read(HEADER_INODE + header, shape.header_pages, cpu_ns)

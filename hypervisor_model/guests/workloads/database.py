@@ -14,7 +14,10 @@ TABLE_INODE, LOG_INODE, RUN_INODE = 2, 3, 100
 
 
 class Oltp:
-    """Transactions that read `reads` pages of a table by popularity, change `writes` of them and write a log page."""
+    """Transactions that read `reads` pages of a table by popularity, change `writes` of them and write a log page.
+
+    `image_seed`: see Popularity.
+    """
 
     def __init__(
         self,
@@ -30,9 +33,10 @@ class Oltp:
         mount: int = 0,
         cpu_ns: int = 20_000,
         sync_every: int = 0,
+        image_seed: str | None = None,
     ) -> None:
         self._rng = random.Random(seed)
-        self._popularity = Popularity(self._rng, file_key(mount, TABLE_INODE), table_pages, skew)
+        self._popularity = Popularity(self._rng, file_key(mount, TABLE_INODE), table_pages, skew, image_seed)
         self._log = file_key(mount, LOG_INODE)
         self._left = transactions
         self._reads, self._writes = reads, writes

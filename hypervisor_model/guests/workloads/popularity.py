@@ -14,14 +14,19 @@ from mypy_extensions import mypyc_attr
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Popularity:
-    """The page of rank r is drawn in proportion to 1 / (r + 1)**skew; ranks are spread over the file's `pages`."""
+    """The page of rank r is drawn in proportion to 1 / (r + 1)**skew; ranks are spread over the file's `pages`.
+
+    `image_seed`: those who give the same one prefer the same pages; None: `rng` says which, too.
+    """
 
     __slots__ = ("_guide", "_keys", "_rng", "_scale", "_total", "_weights")
 
-    def __init__(self, rng: random.Random, first: int, pages: int, skew: float) -> None:
+    def __init__(
+        self, rng: random.Random, first: int, pages: int, skew: float, image_seed: str | None = None
+    ) -> None:
         self._rng = rng
         self._keys = [first + number for number in range(pages)]
-        rng.shuffle(self._keys)
+        (rng if image_seed is None else random.Random(image_seed)).shuffle(self._keys)
         self._weights = array("d", accumulate(round((rank + 1) ** -skew, 9) for rank in range(pages)))
         self._total: float = self._weights[-1]
         self._scale: float = pages / self._total

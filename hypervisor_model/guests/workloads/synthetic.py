@@ -30,7 +30,10 @@ class InTurn:
 
 
 class Zipf:
-    """Page of rank r of a file is touched in proportion to 1 / r**skew; ranks are spread over the file."""
+    """Page of rank r of a file is touched in proportion to 1 / r**skew; ranks are spread over the file.
+
+    `image_seed`: see Popularity.
+    """
 
     def __init__(
         self,
@@ -40,11 +43,12 @@ class Zipf:
         accesses: int | None,
         skew: float = 1.0,
         write_share: float = 0.0,
+        image_seed: str | None = None,
         mount: int = 0,
         inode: int = 1,
         cpu_ns: int = 1_000,
     ) -> None:
-        self._popularity = Popularity(random.Random(seed), file_key(mount, inode), pages, skew)
+        self._popularity = Popularity(random.Random(seed), file_key(mount, inode), pages, skew, image_seed)
         self._left = accesses
         self._write_share = write_share
         self._cpu_ns = cpu_ns

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Schema = dict[str, Any]
 
+KERNEL_PAGES: Final = 4096  # what a kernel takes of a memory that is large enough
+
 
 def _whole(text: str, low: int, high: int, default: int) -> Schema:
     return {"description": text, "type": "integer", "minimum": low, "maximum": high, "default": default}
@@ -48,16 +50,17 @@ def _endless(text: str, default: int | None) -> Schema:
     }
 
 
-def _pages(text: str, default: str, least: int = 1) -> Schema:
-    bounds = {"x-minimum": least, "x-maximum": 1 << 28}
-    return {
+def _pages(text: str, default: str | None, least: int = 1) -> Schema:
+    """A size; a `default` of None: left out means what `text` says."""
+    schema: Schema = {
         "description": text,
         "type": "string",
         "pattern": r"^\d{1,18}(\.\d{1,9})? *([KMGT](i?B)?|pages?)$",
         "x-quantity": "pages",
-        "default": default,
-        **bounds,
+        "x-minimum": least,
+        "x-maximum": 1 << 28,
     }
+    return schema if default is None else {**schema, "default": default}
 
 
 def _time(text: str, default: str) -> Schema:
@@ -164,7 +167,7 @@ WORKLOADS: Final[Mapping[str, tuple[str, Schema]]] = {
         "Reads data into memory and computes over a part of them again and again.",
         {
             "heap": _pages("What it holds until it ends.", "64MiB"),
-            "live": _pages("The part that is used again; at most the heap.", "32MiB"),
+            "live": _pages("The part that is used again, at most the heap; left out, half of it.", None),
             "rounds": _whole("So often.", 1, 1_000_000, 10),
             "delay": _time("When it starts.", "0s"),
         },
@@ -210,7 +213,11 @@ BALLOONS: Final[Mapping[str, tuple[str, Schema]]] = {
 LINUX: Final[Mapping[str, Any]] = {
     "workload": _choice("What runs in it.", WORKLOADS),
     "vcpus": _whole("Virtual CPUs.", 1, 128, 1),
-    "kernel": _pages("Memory that holds neither file nor anonymous pages.", "16MiB", 0),
+    "kernel": _pages(
+        "Memory that holds neither file nor anonymous pages; left out, 16MiB, or half of a memory below 32MiB.",
+        None,
+        0,
+    ),
     "swap": _pages("The swap device.", "512MiB", 0),
     "cleancache": _flag("Offer clean file pages to tmem.", True),
     "frontswap": _flag("Offer pages on their way to swap to tmem.", True),
@@ -267,6 +274,16 @@ def make_recorded(boot: "Boot") -> ReplayedGuest:
     )
 
 
+def linux_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
+    """What the schema cannot say of the keys of a Linux guest."""
+    kernel, memory, workload = spec.get("kernel", 0), spec["memory"], spec["workload"]
+    if kernel and kernel >= memory:
+        return "kernel", f"{kernel} pages leave nothing of the {memory} of memory"
+    if workload["kind"] == "analytics" and workload.get("live", 0) > workload["heap"]:
+        return "workload.live", f"{workload['live']} pages are more than the {workload['heap']} of the heap"
+    return None
+
+
 def make_linux(boot: "Boot") -> Guest:
     """The driver of a guest of kind `linux`."""
     spec = boot.spec
@@ -276,7 +293,7 @@ def make_linux(boot: "Boot") -> Guest:
     page_maker = ExpandedContents if boot.hypervisor.contents == "pages" else Contents
     memory = GuestMemory(
         boot.memory,
-        reserved=min(spec["kernel"], boot.memory // 2),
+        reserved=spec.get("kernel", min(KERNEL_PAGES, boot.memory // 2)),
         disk=Disk(seek_ns=spec["disk_seek"] * 1_000),
         contents=page_maker(boot.domain_id, image=spec.get("image")),
         cleancache=cleancache,
@@ -349,7 +366,7 @@ def _threads(workload: Mapping[str, Any], seed: str, image_seed: str | None) -> 
             Analytics(
                 region=1,
                 pages=workload["heap"],
-                live=min(workload["live"], workload["heap"]),
+                live=workload.get("live", -(-workload["heap"] // 2)),
                 rounds=workload["rounds"],
                 delay_ns=workload["delay"] * 1_000,
             )

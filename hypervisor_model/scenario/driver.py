@@ -89,6 +89,6 @@ class GuestKind:
     make: Callable[[Boot], GuestDriver]
     required: tuple[str, ...] = ()
     complaint: Callable[[Mapping[str, Any]], tuple[str, str] | None] = no_complaint
-    """What a schema cannot say: the key (a path below the guest) and what is wrong with it, or None."""
+    """Of all keys of a guest, what a schema cannot say: the key (a path below the guest) and what is wrong, or None."""
     endless: Callable[[Mapping[str, Any]], bool] = never_endless
     """Does a guest with these keys go on for ever? Such a scenario cannot be run to its end."""

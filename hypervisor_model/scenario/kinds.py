@@ -32,6 +32,7 @@ GUEST_KINDS: Final[Mapping[str, GuestKind]] = {
         properties=kinds.LINUX,
         make=kinds.make_linux,
         required=("workload",),
+        complaint=kinds.linux_complaint,
         endless=_linux_is_endless,
     ),
     "recorded": GuestKind(

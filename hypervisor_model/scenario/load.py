@@ -139,7 +139,7 @@ def _guest(spec: Mapping[str, Any], domain_id: int, name: str, file: str, line: 
         raise ScenarioError(problem, file=file, line=line, key=f"{key}.max_memory")
     kind: str = spec.get("kind", DEFAULT_KIND)
     own = {name: value for name, value in spec.items() if name not in GUEST and name != "kind"}
-    complaint = GUEST_KINDS[kind].complaint(own)
+    complaint = GUEST_KINDS[kind].complaint(spec)
     if complaint is not None:
         raise ScenarioError(complaint[1], file=file, line=line, key=f"{key}.{complaint[0]}")
     return GuestSpec(

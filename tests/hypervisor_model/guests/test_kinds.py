@@ -158,3 +158,68 @@ def test_a_file_that_is_no_recording_is_refused_when_the_scenario_is_read(tmp_pa
     (tmp_path / "bad").write_bytes(b"no gzip")
     with pytest.raises(ScenarioError, match="file"):
         runner_of(tmp_path, f"{{kind: recorded, name: r, file: {tmp_path / 'bad'}}}")
+
+
+def complaint_of(tmp_path: Path, guest: str) -> str:
+    with pytest.raises(ScenarioError) as caught:
+        runner_of(tmp_path, guest)
+    return str(caught.value)
+
+
+def test_a_kernel_as_large_as_memory_is_refused(tmp_path: Path) -> None:
+    guest = GUEST.format(more="swap: 8MiB", workload=SMALL["scan"])
+    complaint = complaint_of(tmp_path, guest.replace("kernel: 1MiB", "kernel: 4MiB"))
+    assert "guests[0].kernel" in complaint
+    assert "1024 pages leave nothing of the 1024 of memory" in complaint
+
+
+@pytest.mark.parametrize(
+    ("memory", "kernel", "reserved"),
+    [
+        ("8MiB", "kernel: 6MiB", 1536),
+        ("8MiB", "kernel: 0 pages", 0),
+        ("8MiB", "swap: 1MiB", 1024),
+        ("20MiB", "swap: 1MiB", 2560),
+        ("40MiB", "swap: 1MiB", 4096),
+    ],
+)
+def test_a_kernel_is_as_large_as_asked_for_and_else_fits_the_memory(
+    tmp_path: Path, memory: str, kernel: str, reserved: int
+) -> None:
+    guest = GUEST.format(more="swap: 8MiB", workload=SMALL["scan"]).replace(
+        "kernel: 1MiB, swap: 8MiB", kernel
+    )
+    file = tmp_path / "scenario.yaml"
+    file.write_text(
+        "host: {memory: 64MiB}\nguests:\n  - " + guest.replace("memory: 4MiB", f"memory: {memory}")
+    )
+    driver = boot(load_file(str(file))).guests[0].driver
+    assert isinstance(driver, Guest)
+    assert driver.memory.reserved == reserved
+
+
+@pytest.mark.parametrize("kind", ["compile", "oltp", "usemem"])
+def test_a_kernel_that_leaves_next_to_nothing_starves_its_guest_and_no_more(
+    tmp_path: Path, kind: str
+) -> None:
+    guest = GUEST.format(more="swap: 8MiB, vcpus: 2", workload=SMALL[kind])
+    runner = runner_of(tmp_path, guest.replace("kernel: 1MiB", "kernel: 1020 pages"))
+    while not runner.finished:
+        runner.advance(100_000)
+    assert runner.operations
+    runner.hypervisor.check()
+
+
+def test_analytics_use_no_more_than_their_heap_again(tmp_path: Path) -> None:
+    workload = "{kind: analytics, heap: 6MiB, live: 7MiB}"
+    complaint = complaint_of(tmp_path, GUEST.format(more="swap: 8MiB", workload=workload))
+    assert "guests[0].workload.live" in complaint
+    assert "1792 pages are more than the 1536 of the heap" in complaint
+
+
+def test_half_of_a_heap_is_live_unless_it_is_said_how_much(tmp_path: Path) -> None:
+    workload = "{kind: analytics, heap: 6MiB, rounds: 1}"
+    runner = runner_of(tmp_path, GUEST.format(more="swap: 8MiB", workload=workload))
+    while not runner.finished:
+        runner.advance(100_000)
+    assert runner.guests[0].driver.report()["accesses"] == 1536 + 768

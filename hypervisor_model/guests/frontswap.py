@@ -33,7 +33,8 @@ class Frontswap:
     """The front end of one guest.
 
     writethrough     a store is kept *and* reported as refused, so the page goes to disk too
-    exclusive_gets   a load takes the page out of the pool (off for Xen, whose persistent gets leave it)
+    exclusive_gets   a load ends the pool's part in the slot: the front end clears the bit and asks for nothing more,
+                     the back end is to free its copy by itself (Linux: off for Xen, whose persistent gets free none)
     """
 
     __slots__ = (
@@ -98,7 +99,10 @@ class Frontswap:
         return taken and not self.writethrough
 
     def load(self, device: int, slot: int) -> bytes | None:
-        """The page; None when it is on the swap device. The pool keeps it, unless gets are exclusive."""
+        """The page; None when it is on the swap device (C: __frontswap_load).
+
+        If gets are exclusive, the slot has nothing in the pool from now on: the caller has to make the page dirty.
+        """
         known = self._maps[device]
         if not known[slot]:
             return None
@@ -109,19 +113,19 @@ class Frontswap:
         assert page is not None
         self.loads += 1
         if self.exclusive_gets:
-            self._forget(device, slot)
+            # QUIRK __frontswap_load: no flush. A back end that keeps persistent pages at a get, as Xen does, has a page
+            # from now on that nobody asks for, until the slot is stored to again or swapoff takes the whole object.
+            known[slot] = 0
+            self._pages[device] -= 1
         return page
 
     def invalidate_page(self, device: int, slot: int) -> None:
         """The slot is free again (C: __frontswap_invalidate_page)."""
         if self._maps[device][slot]:
-            self._forget(device, slot)
+            self._backend.flush_page(self._pool, oswiz(device, slot), iswiz(slot))
+            self._maps[device][slot] = 0
+            self._pages[device] -= 1
             self.invalidates += 1
-
-    def _forget(self, device: int, slot: int) -> None:
-        self._backend.flush_page(self._pool, oswiz(device, slot), iswiz(slot))
-        self._maps[device][slot] = 0
-        self._pages[device] -= 1
 
     def invalidate_area(self, device: int) -> None:
         """swapoff: all of the device's objects go."""

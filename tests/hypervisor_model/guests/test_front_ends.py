@@ -122,13 +122,31 @@ def test_writethrough_keeps_the_page_and_sends_it_to_the_disk_too() -> None:
     assert (frontswap.load(0, 5), frontswap.succ_stores, frontswap.curr_pages) == (PAGE, 1, 1)
 
 
-def test_exclusive_gets_leave_nothing_behind() -> None:
+def test_an_exclusive_get_clears_the_bit_and_asks_for_nothing_more() -> None:
     tmem = StandIn(0)
     frontswap = Frontswap(tmem, exclusive_gets=True)
     frontswap.init(64)
     frontswap.store(0, 5, PAGE)
     assert frontswap.load(0, 5) == PAGE
     assert not frontswap.holds(0, 5)
+    assert frontswap.load(0, 5) is None
+    frontswap.invalidate_page(0, 5)
+    assert (frontswap.loads, frontswap.invalidates, frontswap.curr_pages) == (1, 0, 0)
+    assert [call[0] for call in tmem.calls] == ["new_pool", "put", "get"]
+
+
+def test_quirk_frontswap_load_leaves_the_copy_of_an_exclusive_get_to_a_back_end_that_keeps_it() -> None:
+    tmem = StandIn(0)
+    frontswap = Frontswap(tmem, exclusive_gets=True)
+    frontswap.init(64)
+    for slot in (5, 6):
+        frontswap.store(0, slot, PAGE)
+        frontswap.load(0, slot)
+    assert (frontswap.curr_pages, len(tmem.persistent)) == (0, 2)
+    assert frontswap.store(0, 5, OTHER)
+    assert frontswap.load(0, 5) == OTHER
+    assert len(tmem.persistent) == 2
+    frontswap.invalidate_area(0)
     assert not tmem.persistent
 
 

@@ -47,10 +47,14 @@ class SelfBalloon:
     """The kernel driver's worker on one guest: every `interval_s`, balloon, then shrink frontswap.
 
     `scale`: how many pages each page of the guest stands for; the driver's constants are of real ones.
+    `last_pages_stay`: see Frontswap.shrink.
     """
 
-    def __init__(self, balloon: Balloon, settings: Settings, *, scale: int = 1) -> None:
+    def __init__(
+        self, balloon: Balloon, settings: Settings, *, scale: int = 1, last_pages_stay: bool = True
+    ) -> None:
         self._balloon = balloon
+        self._last_pages_stay = last_pages_stay
         self._scale = scale
         self._settings = settings
         self._shrinker = SelfShrink(settings)
@@ -81,7 +85,9 @@ class SelfBalloon:
     def _shrink(self, target: int) -> int:
         memory = self._balloon.guest.memory
         assert memory.frontswap is not None
-        return memory.frontswap.shrink(target, memory.unuse, may_commit=self._may_commit)
+        return memory.frontswap.shrink(
+            target, memory.unuse, may_commit=self._may_commit, last_pages_stay=self._last_pages_stay
+        )
 
     def _may_commit(self, pages: int) -> bool:
         """Room for so many pages more? (C: security_vm_enough_memory, its heuristic mode)"""

@@ -16,7 +16,7 @@ from hypervisor_model.guests.guest import Guest
 from hypervisor_model.guests.lru import OneList, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.recording import Recording, RecordingError, ReplayedGuest
-from hypervisor_model.guests.selfballoon import GENERATIONS, Settings
+from hypervisor_model.guests.selfballoon import GENERATIONS, Settings, mb
 from hypervisor_model.guests.swap import SwapDevice
 from hypervisor_model.guests.traces import FORMATS
 from hypervisor_model.guests.work import Workload
@@ -201,12 +201,40 @@ BALLOONS: Final[Mapping[str, tuple[str, Schema]]] = {
             },
             "interval": _whole("Seconds between two runs.", 1, 86_400, 5),
             "down_hysteresis": _whole("A run gives up the surplus divided by this.", 1, 1_000, 8),
+            "up_hysteresis": _whole("A run asks for what is lacking divided by this.", 1, 1_000, 1),
+            "min_usable": _pages(
+                "It never goes below this and what the kernel takes, in whole MiB; 0MiB: the driver's own table.",
+                "0MiB",
+                0,
+            ),
+            "reserved": _pages(
+                "What it keeps beyond what is committed, in whole MiB, only 4.x; left out, a tenth of its memory.",
+                None,
+                0,
+            ),
             "selfshrinking": _flag("Take pages back out of frontswap after a while.", True),
+            "frontswap_hysteresis": _whole("A shrink takes back the pages divided by this.", 1, 1_000, 20),
+            "frontswap_inertia": _whole(
+                "Runs in which frontswap must not grow before a shrink.", 1, 86_400, 3
+            ),
+            "shrink_quirk": _flag("The last pages in frontswap never come back, as in Linux.", True),
         },
     ),
     "xenballoond": (
         "The daemon of 2008.",
-        {"down_hysteresis": _whole("A round gives up the surplus divided by this.", 1, 1_000, 10)},
+        {
+            "interval": _whole("Seconds between two rounds.", 1, 86_400, 1),
+            "down_hysteresis": _whole("A round gives up the surplus divided by this.", 1, 1_000, 10),
+            "up_hysteresis": _whole("A round asks for what is lacking divided by this.", 1, 1_000, 1),
+            "minimum": _pages(
+                "It never goes below this, in whole MiB; 0MiB: the script's own table.", "0MiB", 0
+            ),
+            "preswap_shrink": _flag("Take pages back out of frontswap after a while.", False),
+            "preswap_hysteresis": _whole("A shrink takes back the pages divided by this.", 1, 1_000, 20),
+            "preswap_inertia": _whole(
+                "Rounds in which frontswap must not change before a shrink.", 1, 86_400, 10
+            ),
+        },
     ),
 }
 
@@ -281,6 +309,9 @@ def linux_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
         return "kernel", f"{kernel} pages leave nothing of the {memory} of memory"
     if workload["kind"] == "analytics" and workload.get("live", 0) > workload["heap"]:
         return "workload.live", f"{workload['live']} pages are more than the {workload['heap']} of the heap"
+    balloon = spec["balloon"]
+    if "reserved" in balloon and balloon["generation"] != "4.x":
+        return "balloon.reserved", f"the driver of Linux {balloon['generation']} keeps nothing in reserve"
     return None
 
 
@@ -385,8 +416,27 @@ def _add_balloon(spec: Mapping[str, Any], boot: "Boot", guest: Guest) -> None:
             generation=spec["generation"],
             interval_s=spec["interval"],
             down_hysteresis=spec["down_hysteresis"],
+            up_hysteresis=spec["up_hysteresis"],
+            min_usable_mb=_whole_mb(spec["min_usable"]),
+            reserved_mb=_whole_mb(spec["reserved"]) if "reserved" in spec else None,
             selfshrinking=spec["selfshrinking"],
+            frontswap_hysteresis=spec["frontswap_hysteresis"],
+            frontswap_inertia=spec["frontswap_inertia"],
         )
-        SelfBalloon(balloon, settings)
+        SelfBalloon(balloon, settings, last_pages_stay=spec["shrink_quirk"])
     else:
-        DaemonBalloon(balloon, Xenballoond(Config(down_hysteresis=spec["down_hysteresis"])))
+        config = Config(
+            interval_s=spec["interval"],
+            down_hysteresis=spec["down_hysteresis"],
+            up_hysteresis=spec["up_hysteresis"],
+            min_mb=_whole_mb(spec["minimum"]),
+            preswap_shrink=spec["preswap_shrink"],
+            preswap_hysteresis=spec["preswap_hysteresis"],
+            preswap_inertia=spec["preswap_inertia"],
+        )
+        DaemonBalloon(balloon, Xenballoond(config))
+
+
+def _whole_mb(pages: int) -> int:
+    """Pages as MiB, which is what the drivers count in; rounded up."""
+    return -(-pages // mb(1))

@@ -13,6 +13,7 @@ from hypervisor_model.guests.costs import Costs
 from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.guest import Guest, Thread
+from hypervisor_model.guests.handle import anon_key
 from hypervisor_model.guests.inodes import InodeCache
 from hypervisor_model.guests.kinds import BALLOONS, WORKLOADS
 from hypervisor_model.guests.lru import OneList, Pressure, TwoLists
@@ -223,3 +224,100 @@ def test_half_of_a_heap_is_live_unless_it_is_said_how_much(tmp_path: Path) -> No
     while not runner.finished:
         runner.advance(100_000)
     assert runner.guests[0].driver.report()["accesses"] == 1536 + 768
+
+
+def ballooned(tmp_path: Path, balloon: str, seconds: int, workload: str = "", *, swapped: int = 0) -> Guest:
+    """A guest of 20 MiB with 1 MiB of kernel that sits there for so long, or does the `workload`.
+
+    So many of its pages are in frontswap at first, and there is room for them in memory.
+    """
+    idle = "{kind: idle, committed: 1MiB, seconds: null}"
+    guest = GUEST.replace("memory: 4MiB", "memory: 20MiB").format(
+        more=f"swap: 24MiB, balloon: {balloon}", workload=workload or idle
+    )
+    runner = runner_of(tmp_path, guest)
+    driver = runner.guests[0].driver
+    assert isinstance(driver, Guest)
+    memory = driver.memory
+    for region, pages in ((90, swapped), (91, memory.free if swapped else 0)):
+        for number in range(pages):
+            memory.fault(anon_key(region) + number, True, 0, 0)
+    memory.release_anon(anon_key(91), memory.totalram)
+    runner.duration_us = seconds * 1_000_000
+    while not runner.finished:
+        runner.advance(100_000)
+    return driver
+
+
+@pytest.mark.parametrize(
+    ("balloon", "seconds", "mib"),
+    [
+        ("{kind: selfballoon}", 600, 18.5),  # the table's floor
+        ("{kind: selfballoon, min_usable: 4MiB}", 600, 5),
+        ("{kind: selfballoon, min_usable: 900 pages}", 600, 5),
+        ("{kind: selfballoon, min_usable: 1MiB}", 600, 4),  # committed, kernel and a tenth of memory
+        ("{kind: selfballoon, min_usable: 1MiB, reserved: 8MiB}", 600, 10),
+        ("{kind: selfballoon, min_usable: 1MiB, reserved: 0 pages}", 600, 2),
+        ("{kind: selfballoon, min_usable: 1MiB, generation: '3.1'}", 600, 2),
+        ("{kind: selfballoon, min_usable: 1MiB, interval: 100}", 101, 18),
+        ("{kind: selfballoon, min_usable: 1MiB, down_hysteresis: 1}", 6, 4),
+        ("{kind: xenballoond}", 600, 18),  # the script's minimum for 20 MiB: 8 + 5120 / 512
+        ("{kind: xenballoond, minimum: 4MiB}", 600, 4),
+        ("{kind: xenballoond, minimum: 4MiB, interval: 100, down_hysteresis: 2}", 101, 12),
+    ],
+)
+def test_a_balloon_does_as_its_keys_say(tmp_path: Path, balloon: str, seconds: int, mib: float) -> None:
+    assert ballooned(tmp_path, balloon, seconds).memory.totalram == pytest.approx(mib * 256, abs=10)
+
+
+@pytest.mark.parametrize("kind", ["selfballoon", "xenballoond"])
+def test_a_balloon_asks_for_a_part_of_what_is_lacking(tmp_path: Path, kind: str) -> None:
+    least = "min_usable: 1MiB" if kind == "selfballoon" else "minimum: 1MiB"
+    grows = "{kind: usemem, size: 12MiB, delay: 300s, hold: 12s}"
+
+    def after(keys: str) -> int:
+        return ballooned(
+            tmp_path, f"{{kind: {kind}, interval: 10, {least}{keys}}}", 311, grows
+        ).memory.totalram
+
+    assert after(", up_hysteresis: 4") < after("") - 512
+
+
+@pytest.mark.parametrize(
+    ("keys", "least", "most"),
+    [
+        ("shrink_quirk: true", 1, 20),
+        ("shrink_quirk: false", 0, 0),
+        ("selfshrinking: false", 500, 500),
+        ("frontswap_inertia: 1000", 500, 500),
+        ("frontswap_hysteresis: 400", 400, 499),
+    ],
+)
+def test_selfshrinking_does_as_its_keys_say(tmp_path: Path, keys: str, least: int, most: int) -> None:
+    balloon = f"{{kind: selfballoon, interval: 1, {keys}}}"
+    frontswap = ballooned(tmp_path, balloon, 300, swapped=500).memory.frontswap
+    assert frontswap is not None
+    assert least <= frontswap.curr_pages <= most
+
+
+@pytest.mark.parametrize(
+    ("keys", "least", "most"),
+    [
+        ("preswap_shrink: false", 500, 500),
+        ("preswap_shrink: true", 100, 300),
+        ("preswap_shrink: true, preswap_inertia: 1000", 500, 500),
+        ("preswap_shrink: true, preswap_hysteresis: 400", 450, 499),
+    ],
+)
+def test_xenballoond_shrinks_preswap_if_it_is_told_to(
+    tmp_path: Path, keys: str, least: int, most: int
+) -> None:
+    frontswap = ballooned(tmp_path, f"{{kind: xenballoond, {keys}}}", 300, swapped=500).memory.frontswap
+    assert frontswap is not None
+    assert least <= frontswap.curr_pages <= most
+
+
+def test_only_the_later_selfballooning_keeps_a_reserve(tmp_path: Path) -> None:
+    balloon = "balloon: {kind: selfballoon, generation: '3.1', reserved: 4MiB}"
+    complaint = complaint_of(tmp_path, GUEST.format(more=balloon, workload=SMALL["scan"]))
+    assert "guests[0].balloon.reserved" in complaint

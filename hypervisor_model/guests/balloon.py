@@ -16,7 +16,10 @@ SECOND_NS = 1_000_000_000
 
 
 class Balloon:
-    """Moves frames between one guest and its host. `low` and `high` are marks of the guest's size."""
+    """Moves frames between one guest and its host. `low` and `high` are marks of the guest's size.
+
+    `max_pfn` is what it can grow to: what it booted with, unless set to more.
+    """
 
     def __init__(self, hypervisor: Hypervisor, domid: int, guest: Guest) -> None:
         self._hypervisor = hypervisor
@@ -99,7 +102,7 @@ class DaemonBalloon:
     """xenballoond in one guest, every `interval_s`. `directed_kb` is dom0's memory/target for it; `scale` as above."""
 
     def __init__(self, balloon: Balloon, daemon: Xenballoond, *, scale: int = 1) -> None:
-        self._balloon = balloon
+        self.balloon = balloon
         self._page_kb = 4 * scale
         self.daemon = daemon
         self.directed_kb: int | None = None
@@ -107,12 +110,12 @@ class DaemonBalloon:
 
     def run(self, now_ns: int) -> None:
         """One round of the script's loop."""
-        memory = self._balloon.guest.memory
+        memory = self.balloon.guest.memory
         page_kb = self._page_kb
         target_kb = self.daemon.balloon_target_kb(
             memory.totalram * page_kb, memory.committed * page_kb, self.directed_kb
         )
-        self._balloon.set_target(target_kb // page_kb, now_ns)
+        self.balloon.set_target(target_kb // page_kb, now_ns)
         if memory.frontswap is not None:
             target = self.daemon.preswap_target(memory.frontswap.curr_pages)
             if target is not None:

@@ -221,7 +221,7 @@ BALLOONS: Final[Mapping[str, tuple[str, Schema]]] = {
         },
     ),
     "xenballoond": (
-        "The daemon of 2008.",
+        "The daemon of 2008: have what is committed, or what the host's balancer says if there is one.",
         {
             "interval": _whole("Seconds between two rounds.", 1, 86_400, 1),
             "down_hysteresis": _whole("A round gives up the surplus divided by this.", 1, 1_000, 10),
@@ -234,6 +234,7 @@ BALLOONS: Final[Mapping[str, tuple[str, Schema]]] = {
             "preswap_inertia": _whole(
                 "Rounds in which frontswap must not change before a shrink.", 1, 86_400, 10
             ),
+            "weight": _whole("Its share, where the balancer is proportional.", 1, 65_535, 256),
         },
     ),
 }
@@ -295,7 +296,7 @@ def make_recorded(boot: "Boot") -> ReplayedGuest:
     """The driver of a guest of kind `recorded`."""
     return ReplayedGuest(
         Recording(boot.spec["file"]),
-        boot.hypervisor.domain(boot.domain_id),
+        boot.tmem,
         speed=boot.spec["speed"],
         start_us=boot.spec["start"],
         whole_pages=boot.hypervisor.contents == "pages",
@@ -318,7 +319,7 @@ def linux_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
 def make_linux(boot: "Boot") -> Guest:
     """The driver of a guest of kind `linux`."""
     spec = boot.spec
-    handle = boot.hypervisor.domain(boot.domain_id)
+    handle = boot.tmem
     cleancache = Cleancache(handle if spec["cleancache"] else None)
     cleancache.init_fs()
     page_maker = ExpandedContents if boot.hypervisor.contents == "pages" else Contents
@@ -424,17 +425,21 @@ def _add_balloon(spec: Mapping[str, Any], boot: "Boot", guest: Guest) -> None:
             frontswap_inertia=spec["frontswap_inertia"],
         )
         SelfBalloon(balloon, settings, last_pages_stay=spec["shrink_quirk"])
-    else:
-        config = Config(
-            interval_s=spec["interval"],
-            down_hysteresis=spec["down_hysteresis"],
-            up_hysteresis=spec["up_hysteresis"],
-            min_mb=_whole_mb(spec["minimum"]),
-            preswap_shrink=spec["preswap_shrink"],
-            preswap_hysteresis=spec["preswap_hysteresis"],
-            preswap_inertia=spec["preswap_inertia"],
-        )
-        DaemonBalloon(balloon, Xenballoond(config))
+        return
+    config = Config(
+        selfballoon=boot.balancer is None,
+        interval_s=spec["interval"],
+        down_hysteresis=spec["down_hysteresis"],
+        up_hysteresis=spec["up_hysteresis"],
+        min_mb=_whole_mb(spec["minimum"]),
+        preswap_shrink=spec["preswap_shrink"],
+        preswap_hysteresis=spec["preswap_hysteresis"],
+        preswap_inertia=spec["preswap_inertia"],
+    )
+    daemon = DaemonBalloon(balloon, Xenballoond(config))
+    if boot.balancer is not None:
+        balloon.max_pfn = boot.max_memory
+        boot.balancer.add(boot.name, boot.domain_id, daemon, weight=spec["weight"])
 
 
 def _whole_mb(pages: int) -> int:

@@ -77,6 +77,7 @@ class Manager:
 
     smart: `step_percent` of the capacity more for a guest whose puts failed since the last run, as much less for one
     that leaves more than `slack` of its target unused; targets that exceed the capacity are scaled down alike.
+    The `capacity` may change between two runs.
     """
 
     def __init__(
@@ -86,33 +87,36 @@ class Manager:
             raise ValueError(f"no policy {policy!r}: there are {', '.join(POLICIES)}")
         self._policy = policy
         self._guests = list(guests)
-        self._capacity = capacity
-        self._step = capacity * step_percent // 100
+        self.capacity = capacity
         self._percent = step_percent
-        self._slack = slack or capacity // 20
+        self._slack = slack
         self._failed = [0] * len(self._guests)
         if policy in ("static", "smart"):
-            for guest in self._guests:
-                guest.target = capacity // len(self._guests)
+            self._share_alike(self._guests)
 
     def run(self, _now_ns: int = 0) -> None:
         """Look at the statistics and set targets."""
-        if self._policy == "reconf-static":
-            users = [guest for guest in self._guests if guest.puts]
-            for guest in users:
-                guest.target = self._capacity // len(users)
+        if self._policy == "static":
+            self._share_alike(self._guests)
+        elif self._policy == "reconf-static":
+            self._share_alike([guest for guest in self._guests if guest.puts])
         elif self._policy == "smart":
             self._smart()
 
+    def _share_alike(self, guests: Sequence[Metered]) -> None:
+        for guest in guests:
+            guest.target = self.capacity // len(guests)
+
     def _smart(self) -> None:
+        step, slack = self.capacity * self._percent // 100, self._slack or self.capacity // 20
         for number, guest in enumerate(self._guests):
             failed = guest.failed_puts - self._failed[number]
             self._failed[number] = guest.failed_puts
             if failed > 0:
-                guest.target += self._step
-            elif guest.target - guest.used > self._slack:
+                guest.target += step
+            elif guest.target - guest.used > slack:
                 guest.target = guest.target * (100 - self._percent) // 100
         total = sum(guest.target for guest in self._guests)
-        if total > self._capacity:
+        if total > self.capacity:
             for guest in self._guests:
-                guest.target = guest.target * self._capacity // total
+                guest.target = guest.target * self.capacity // total

@@ -19,8 +19,8 @@ from hypervisor_model.scenario.schema import closed, flag, quantity, uuid_text, 
 from hypervisor_model.scenario.workload import make_pattern
 
 if TYPE_CHECKING:
+    from hypervisor_model.guests.handle import TmemHandle
     from hypervisor_model.scenario.driver import Boot, Value
-    from hypervisor_model.tmem.guest_ops import Guest
 
 PAGES_PER_OBJECT: Final = 64
 MAX_POOLS: Final = 16
@@ -149,7 +149,9 @@ class DirectGuest:
         "puts_stored",
     )
 
-    def __init__(self, guest: Guest, spec: Mapping[str, Any], seed: str, *, tokens: bool = False) -> None:
+    def __init__(
+        self, guest: TmemHandle, spec: Mapping[str, Any], seed: str, *, tokens: bool = False
+    ) -> None:
         self._guest = guest
         self._rng = random.Random(seed)
         workload = spec["workload"]
@@ -225,6 +227,5 @@ class DirectGuest:
 
 def make(boot: Boot) -> DirectGuest:
     """The driver of a guest of kind `direct`."""
-    hypervisor = boot.hypervisor
-    tokens = hypervisor.contents == "tokens"
-    return DirectGuest(hypervisor.domain(boot.domain_id), boot.spec, boot.seed, tokens=tokens)
+    tokens = boot.hypervisor.contents == "tokens"
+    return DirectGuest(boot.tmem, boot.spec, boot.seed, tokens=tokens)

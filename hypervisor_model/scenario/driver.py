@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
+    from hypervisor_model.guests.handle import TmemHandle
     from hypervisor_model.hypervisor import Hypervisor
+    from hypervisor_model.scenario.host_policies import Balancer
 
 Value = str | int | float | bool | None
 """A cell of a report: what JSON can hold without nesting."""
@@ -57,6 +59,10 @@ class Boot:
     """What a guest kind builds its driver from. The domain exists already; its pools are up to the kind."""
 
     hypervisor: Hypervisor
+    tmem: TmemHandle
+    """The domain's tmem hypercalls."""
+    balancer: Balancer | None
+    """Dom0's, for balloons to follow."""
     domain_id: int
     name: str
     seed: str

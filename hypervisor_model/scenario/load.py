@@ -48,6 +48,8 @@ class HostSpec:
     exact: bool
     contents: str
     codec: str | None
+    balancer: Mapping[str, Any] | None = None
+    tmem_policy: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ def checked(root: Node, file: str, directory: str = "") -> Scenario:
         if spec["cap"] and host.release not in RELEASES_WITH_CAPS:
             problem = f"Xen {host.release} has no caps: they were retired in 4.8"
             raise ScenarioError(problem, file=file, line=line, key=f"guests[{at}].cap")
+    if host.balancer is not None and not any(_is_directed(guest) for guest in guests):
+        line = root.value["host"].key_lines.get("balancer")
+        problem = "no guest follows it: give those that should `balloon: {kind: xenballoond}`"
+        raise ScenarioError(problem, file=file, line=line, key="host.balancer")
     wanted = sum(guest.memory for guest in guests)
     if wanted >= host.memory:
         needed, there = wanted // PAGES_PER_MB, host.memory // PAGES_PER_MB
@@ -95,6 +101,12 @@ def checked(root: Node, file: str, directory: str = "") -> Scenario:
         problem = f"the guests' {needed} MiB do not fit into the host's {there} MiB"
         raise ScenarioError(problem, file=file, line=line, key="host.memory")
     return Scenario(file, values["description"], values["seed"], values.get("duration"), host, guests)
+
+
+def _is_directed(guest: GuestSpec) -> bool:
+    """Would it follow a balancer?"""
+    balloon: Mapping[str, Any] = guest.spec.get("balloon", {})
+    return balloon.get("kind") == "xenballoond"
 
 
 def _guests(specs: list[dict[str, Any]], lines: list[int], file: str) -> tuple[GuestSpec, ...]:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Final
 from hypervisor_model.hypervisor import Hypervisor, domain_uuid
 from hypervisor_model.scenario.driver import Boot, Lingering
 from hypervisor_model.scenario.errors import ScenarioError
+from hypervisor_model.scenario.host_policies import HostPolicies
 from hypervisor_model.scenario.kinds import GUEST_KINDS
 from hypervisor_model.scenario.load import load_file
 from hypervisor_model.scenario.settings import apply_settings
 
 if TYPE_CHECKING:
     from hypervisor_model.scenario.driver import GuestDriver
+    from hypervisor_model.scenario.host_policies import HostTimer
     from hypervisor_model.scenario.load import GuestSpec, HostSpec, Scenario
 
 DOM0: Final = 0
@@ -52,18 +54,29 @@ class RunningGuest:
 class Runner:
     """A booted scenario. `operations` counts what the guests have done; together with the file it is the position."""
 
-    __slots__ = ("_next_guest", "_slice_end_us", "duration_us", "file", "guests", "hypervisor", "operations")
+    __slots__ = (
+        "_next_guest",
+        "_slice_end_us",
+        "_timers",
+        "duration_us",
+        "file",
+        "guests",
+        "hypervisor",
+        "operations",
+    )
 
     def __init__(
         self,
         hypervisor: Hypervisor,
         guests: list[RunningGuest],
         *,
+        timers: tuple[HostTimer, ...] = (),
         file: str = "",
         duration_us: int | None = None,
     ) -> None:
         self.hypervisor = hypervisor
         self.guests = guests
+        self._timers = timers
         self.file = file
         self.duration_us = FOREVER_US if duration_us is None else duration_us
         self.operations = 0
@@ -128,6 +141,8 @@ class Runner:
                     break
                 self._slice_end_us = end
                 self._next_guest = 0
+                for timer in self._timers:
+                    timer.run(end - SLICE_US)
             guest = self.guests[self._next_guest]
             driver = guest.driver
             end = min(self._slice_end_us, self.duration_us)
@@ -179,8 +194,10 @@ def boot(scenario: Scenario) -> Runner:
         scenario.host, scenario.file, guests_memory=sum(spec.memory for spec in scenario.guests)
     )
     hypervisor.create_domain(DOM0, name=DOM0_NAME)
-    guests = [_boot_guest(hypervisor, spec, scenario) for spec in scenario.guests]
-    return Runner(hypervisor, guests, file=scenario.file, duration_us=scenario.duration_us)
+    policies = HostPolicies(hypervisor, scenario.host)
+    guests = [_boot_guest(hypervisor, spec, scenario, policies) for spec in scenario.guests]
+    timers = policies.timers()
+    return Runner(hypervisor, guests, timers=timers, file=scenario.file, duration_us=scenario.duration_us)
 
 
 def boot_host(host: HostSpec, file: str = "scenario", *, guests_memory: int = 0) -> Hypervisor:
@@ -199,7 +216,9 @@ def boot_host(host: HostSpec, file: str = "scenario", *, guests_memory: int = 0)
         raise ScenarioError(str(error), file=file, key="host") from None
 
 
-def _boot_guest(hypervisor: Hypervisor, spec: GuestSpec, scenario: Scenario) -> RunningGuest:
+def _boot_guest(
+    hypervisor: Hypervisor, spec: GuestSpec, scenario: Scenario, policies: HostPolicies
+) -> RunningGuest:
     domain_id, name = spec.domain_id, spec.name
     try:
         hypervisor.create_domain(
@@ -207,6 +226,8 @@ def _boot_guest(hypervisor: Hypervisor, spec: GuestSpec, scenario: Scenario) -> 
         )
         boot_guest = Boot(
             hypervisor=hypervisor,
+            tmem=policies.handle(domain_id),
+            balancer=policies.balancer,
             domain_id=domain_id,
             name=name,
             seed=f"{scenario.seed} {name}",

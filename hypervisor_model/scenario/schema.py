@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from hypervisor_model.guests import balancer, tmem_policy
 from hypervisor_model.public.xen import DOMID_FIRST_RESERVED
 from hypervisor_model.scenario.driver import GuestKind
 from hypervisor_model.scenario.quantities import PATTERNS, UUID_PATTERN
@@ -52,6 +53,41 @@ def closed(text: str, properties: Mapping[str, Any], required: tuple[str, ...] =
     return schema
 
 
+def _interval(default: str) -> dict[str, Any]:
+    """Of a policy; no shorter than a slice of modelled time."""
+    bounds = {"x-minimum": 10_000, "x-maximum": 3_600_000_000}
+    return quantity("time", "How often it looks.", default=default, **bounds)
+
+
+BALANCER: Final[Mapping[str, Any]] = closed(
+    "Dom0 tells each guest with `balloon: {kind: xenballoond}` how much memory to have, between its daemon's minimum "
+    "and its max_memory. Left out, the daemons go by what is committed.",
+    {
+        "policy": {
+            "description": "proportional: what is left above the minima goes by the balloons' weights; equal-ratio: "
+            "the same fraction of the way from minimum to maximum for all; squeeze: what is committed and a fifth "
+            "more, and when that is too much, all give in proportion.",
+            "enum": list(balancer.POLICIES),
+        },
+        "interval": _interval("5s"),
+    },
+    ("policy",),
+)
+
+TMEM_POLICY: Final[Mapping[str, Any]] = closed(
+    "Targets for each guest's persistent tmem pages; a put beyond its target is refused. Left out, there are none.",
+    {
+        "kind": {
+            "description": "greedy: who comes first has them; static: the same for all; reconf-static: the same for "
+            "all that have put any; smart: more for who was refused, less for who leaves much unused.",
+            "enum": list(tmem_policy.POLICIES),
+        },
+        "step_percent": whole("smart moves a target by so much of what tmem can have.", 1, 100, default=2),
+        "interval": _interval("1s"),
+    },
+    ("kind",),
+)
+
 HOST: Final[Mapping[str, Any]] = closed(
     "The machine and its hypervisor.",
     {
@@ -92,6 +128,8 @@ HOST: Final[Mapping[str, Any]] = closed(
             "Left out: lzo1x for pages, model for tokens.",
             "enum": ["lzo1x", "lz4", "model"],
         },
+        "balancer": BALANCER,
+        "tmem_policy": TMEM_POLICY,
     },
 )
 

@@ -29,6 +29,7 @@ from hypervisor_model.hypervisor import domain_uuid
 from hypervisor_model.instance import say
 from hypervisor_model.public import tmem, wire, xen
 from hypervisor_model.public.sysctl import XEN_SYSCTL_TMEM_OP
+from hypervisor_model.scenario.document import printable
 from hypervisor_model.scenario.runner import DOM0, DOM0_NAME, FOREVER_US, SLICE_US, Runner, uuid_text
 
 MAX_CLIENTS: Final = 256
@@ -38,6 +39,7 @@ GUEST_SHARE_S: Final = 0.002  # of a turn, when no client waits
 LEAST_GUEST_SHARE_S: Final = 0.0002
 GUEST_CHUNK: Final = 64  # operations between two looks at the clock
 MAX_WAIT_S: Final = 1.0
+MAX_SAID: Final = 4096  # characters of a line in the log
 LATE_US: Final = 1_000_000  # modelled time given up, rather than caught up, when it is late by more
 _CREDENTIALS: Final = struct.Struct("3i")  # pid, uid, gid
 _QUERIES: Final = frozenset((tmem.TMEMC_LIST, tmem.TMEMC_QUERY_FREEABLE_MB))
@@ -84,6 +86,7 @@ class ModelHost:
         self._anchor = (self._started, runner.time_us)  # when modelled time was what
         self._swept = self._started
         self._calls = 0
+        self._told: set[str] = set()  # names of guests whose failure is in the log
         self._wake_read, self._wake_write = socket.socketpair()
 
     # The loop.
@@ -223,15 +226,23 @@ class ModelHost:
             if not (waiting or spent_s)
             else max(LEAST_GUEST_SHARE_S, min(spent_s, GUEST_SHARE_S))
         )
-        while True:
+        ahead = True
+        while ahead:
             # A slice at a time: guests that ask nothing of tmem would never use up the chunk.
             until_us = min(target_us, runner.later_us(SLICE_US))
-            if runner.advance(GUEST_CHUNK, until_us) < GUEST_CHUNK and (
-                until_us == target_us or runner.finished
-            ):
-                return 0.0 if waiting else self._idle_s(target_us)
+            done = runner.advance(GUEST_CHUNK, until_us)
+            ahead = done >= GUEST_CHUNK or not (until_us == target_us or runner.finished)
             if time.monotonic() - start >= share_s:
-                return 0.0
+                break
+        self._tell_failures()
+        return 0.0 if ahead or waiting else self._idle_s(target_us)
+
+    def _tell_failures(self) -> None:
+        """A guest that ended before its time is a line in the log; the host and the others go on."""
+        for name, failure in self.runner.failures.items():
+            if name not in self._told:
+                self._told.add(name)
+                say(f"guest {name} has ended: {printable(failure, MAX_SAID)}")
 
     def _modelled_us(self, now: float) -> int:
         """Modelled time as it should be; what is later than LATE_US is given up."""

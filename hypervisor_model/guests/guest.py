@@ -139,6 +139,16 @@ class Guest:
     def operations_total(self) -> int | None:
         return None
 
+    @property
+    def failure(self) -> str | None:
+        """Why a thread ended before its time; None if all is well."""
+        for thread in self.threads:
+            if thread.finished_ns >= 0:
+                failure: str | None = getattr(thread.workload, "failure", None)
+                if failure is not None:
+                    return failure
+        return None
+
     def step(self, budget: int, until_us: int) -> int:
         """See GuestDriver. An event is not cut: what it does beyond the budget is taken off the next step's."""
         paid = min(budget, self._debt)
@@ -201,6 +211,7 @@ class Guest:
             "disk_writes": disk.writes,
             "disk_busy_us": disk.busy_ns // 1000,
             "out_of_memory": memory.out_of_memory,
+            **({} if self.failure is None else {"failure": self.failure}),
         }
 
     def run(self, until_ns: int, operations: int | None = None) -> None:

@@ -11,14 +11,15 @@ from hypervisor_model.guests.balloon import Balloon, DaemonBalloon, SelfBalloon
 from hypervisor_model.guests.cleancache import Cleancache
 from hypervisor_model.guests.contents import Contents, ExpandedContents
 from hypervisor_model.guests.disk import Disk
+from hypervisor_model.guests.files import UnreadableFile
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.guest import Guest
 from hypervisor_model.guests.lru import OneList, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
-from hypervisor_model.guests.recording import Recording, RecordingError, ReplayedGuest
+from hypervisor_model.guests.recording import Recording, ReplayedGuest
 from hypervisor_model.guests.selfballoon import GENERATIONS, Settings, mb
 from hypervisor_model.guests.swap import SwapDevice
-from hypervisor_model.guests.traces import FORMATS
+from hypervisor_model.guests.traces import FORMATS, read_trace
 from hypervisor_model.guests.work import Workload
 from hypervisor_model.guests.workloads.analytics import Analytics
 from hypervisor_model.guests.workloads.compile import Build, CompileShape
@@ -287,8 +288,22 @@ def recorded_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     """A recording that cannot be read."""
     try:
         Recording(spec["file"])
-    except RecordingError as error:
+    except UnreadableFile as error:
         return "file", str(error)
+    return None
+
+
+def linux_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A trace of which not even the first access can be read."""
+    workload = spec["workload"]
+    if workload["kind"] != "trace":
+        return None
+    try:
+        first = next(read_trace(workload["file"], workload["format"]), None)
+    except UnreadableFile as error:
+        return "workload.file", f"{error} (read as {workload['format']})"
+    if first is None:
+        return "workload.file", f"{workload['file']}: no access in it (read as {workload['format']})"
     return None
 
 

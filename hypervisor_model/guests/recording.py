@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from hypervisor_model.guests.contents import RANDOM, ZERO_TOKEN, expand
+from hypervisor_model.guests.files import UnreadableFile, open_regular
 from hypervisor_model.guests.handle import TmemHandle
 from hypervisor_model.public.tmem import (
     TMEM_DESTROY_POOL,
@@ -34,7 +35,7 @@ FLAG_ZERO: Final = 1
 _PLANES: Final = {kind: struct.calcsize(f"<{kind}") for kind in "BhHIQ"}
 
 
-class RecordingError(ValueError):
+class RecordingError(UnreadableFile):
     """The file is not a recording, or is damaged. The text says where."""
 
 
@@ -56,6 +57,7 @@ class Recording:
     """One recorded guest. `header` is the file's JSON line; iterating reads the file anew."""
 
     def __init__(self, path: str) -> None:
+        """Raises RecordingError, UnreadableFile."""
         self.path = path
         with self._open() as (_, header):
             self.header = header
@@ -71,7 +73,7 @@ class Recording:
         return self.operations()
 
     def operations(self, skip: int = 0) -> Iterator[Operation]:
-        """The operations from number `skip` on. Raises RecordingError."""
+        """The operations from number `skip` on. Raises RecordingError, UnreadableFile."""
         with self._open() as (stream, header):
             left = int(header["records"])
             time_us = int(header["t0_us"])
@@ -111,12 +113,18 @@ class _Opened:
 
     def __enter__(self) -> tuple[Any, dict[str, Any]]:
         import gzip
+        import zlib
 
+        self._file = open_regular(self._path)
+        self._stream = gzip.open(self._file)
         try:
-            self._stream = gzip.open(self._path)
             return self._stream, self._header()
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
+            self._file.close()
             raise RecordingError(f"{self._path}: {error}") from None
+        except RecordingError:
+            self._file.close()
+            raise
 
     def _header(self) -> dict[str, Any]:
         import json
@@ -124,7 +132,7 @@ class _Opened:
         line = self._stream.readline(MAX_HEADER_BYTES)
         try:
             header = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RecordingError(f"{self._path}: the first line is no JSON") from None
         if not isinstance(header, dict) or header.get("format") != FORMAT or header.get("types") != TYPES:
             raise RecordingError(f"{self._path}: not a {FORMAT} recording of the fields known here")
@@ -134,6 +142,7 @@ class _Opened:
 
     def __exit__(self, *_: object) -> None:
         self._stream.close()
+        self._file.close()
 
 
 def _exactly(stream: Any, count: int, path: str) -> bytes:
@@ -180,6 +189,7 @@ class ReplayedGuest:
 
     __transient__ = ("_operations",)  # a checkpoint holds the place in the file, not the open file
     _operations: Iterator[Operation] | None = None
+    failure: str | None = None  # why it ended before its time
 
     def __init__(
         self,
@@ -208,7 +218,7 @@ class ReplayedGuest:
 
     @property
     def finished(self) -> bool:
-        return self.done >= self.recording.records
+        return self.done >= self.recording.records or self.failure is not None
 
     @property
     def operations_total(self) -> int | None:
@@ -223,8 +233,13 @@ class ReplayedGuest:
             self._operations = self.recording.operations(skip=self.done)
         before = self.done
         while self.done - before < budget and self.time_us < until_us:
-            operation = next(self._operations, None)
+            try:
+                operation = next(self._operations, None)
+            except UnreadableFile as error:
+                self.failure = str(error)
+                break
             if operation is None:
+                self.failure = f"{self.recording.path}: another file than when the guest was booted"
                 break
             # The clock may pass `until_us` by the gap before this operation.
             self.time_us = max(self.time_us, self._due_us(operation))
@@ -286,4 +301,5 @@ class ReplayedGuest:
             "persistent_hits": self.persistent_hits,
             "flushes": self.flushes,
             "gets_unlike_recorded": self.unlike_recorded,
+            **({} if self.failure is None else {"failure": self.failure}),
         }

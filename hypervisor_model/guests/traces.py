@@ -12,8 +12,10 @@ Units     pages; inodes and offsets beyond what a key holds are folded into it.
 
 import struct
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import IO, Final, NamedTuple, cast
 
+from hypervisor_model.guests.files import UnreadableFile, open_regular
 from hypervisor_model.guests.handle import INDEX_MASK, INODE_MASK, file_key
 from hypervisor_model.public.xen import PAGE_SHIFT, PAGE_SIZE
 
@@ -22,7 +24,7 @@ MAX_REQUEST_PAGES: Final = 1 << 16
 ORACLE: Final = struct.Struct("<IQIq")
 
 
-class TraceError(ValueError):
+class TraceError(UnreadableFile):
     """The file cannot be read as what it was said to be. The text says where."""
 
 
@@ -102,17 +104,21 @@ def _oracle(stream: IO[bytes], path: str) -> Iterator[Access]:
         number += 1
 
 
-def _open(path: str) -> IO[bytes]:
+@contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
     """The file, decompressed if its first bytes say so."""
     import gzip
 
-    with open(path, "rb") as probe:
-        magic = probe.read(4)
-    if magic[:2] == b"\x1f\x8b":
-        return cast(IO[bytes], gzip.open(path))
-    if magic == b"\x28\xb5\x2f\xfd":
-        raise TraceError(f"{path}: zstd-compressed; decompress it first (zstd -d)")
-    return open(path, "rb")
+    with open_regular(path) as file:
+        magic = file.read(4)
+        file.seek(0)
+        if magic[:2] == b"\x1f\x8b":
+            with gzip.open(file) as stream:
+                yield cast(IO[bytes], stream)
+        elif magic == b"\x28\xb5\x2f\xfd":
+            raise TraceError(f"{path}: zstd-compressed; decompress it first (zstd -d)")
+        else:
+            yield file
 
 
 _TEXT: Final = {"fiu": _fiu, "msr": _msr, "csv": _csv}
@@ -120,14 +126,16 @@ FORMATS: Final = (*_TEXT, "oracle")
 
 
 def read_trace(path: str, kind: str) -> Iterator[Access]:
-    """The accesses of a trace. Raises TraceError, ValueError for an unknown kind."""
+    """The accesses of a trace. Raises TraceError, UnreadableFile, ValueError for an unknown kind."""
+    import zlib
+
     if kind not in FORMATS:
         raise ValueError(f"no trace format {kind!r}: there are {', '.join(FORMATS)}")
     try:
-        with _open(path) as stream:
+        with _opened(path) as stream:
             if kind == "oracle":
                 yield from _oracle(stream, path)
             else:
                 yield from _parsed(stream, path, _TEXT[kind])
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise TraceError(f"{path}: {error}") from None

@@ -54,6 +54,16 @@ class Lingering(Protocol):
         """Do what is due before `until_us`; how many operations that took. Called when `finished`, once a slice."""
 
 
+def failure_of(driver: GuestDriver) -> str | None:
+    """Why the guest ended before its time, in one line; None if all is well.
+
+    A driver that reads a file says so in an attribute `failure` and is `finished`, rather than raise in the middle of
+    a step: the other guests go on.
+    """
+    failure: str | None = getattr(driver, "failure", None)
+    return failure
+
+
 @dataclass(frozen=True, slots=True)
 class Boot:
     """What a guest kind builds its driver from. The domain exists already; its pools are up to the kind."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from hypervisor_model.hypervisor import Hypervisor, domain_uuid
-from hypervisor_model.scenario.driver import Boot, Lingering
+from hypervisor_model.scenario.driver import Boot, Lingering, failure_of
 from hypervisor_model.scenario.errors import ScenarioError
 from hypervisor_model.scenario.host_policies import HostPolicies
 from hypervisor_model.scenario.kinds import GUEST_KINDS
@@ -106,6 +106,12 @@ class Runner:
     def endless(self) -> bool:
         """Would a run never end?"""
         return self.duration_us == FOREVER_US and any(guest.endless for guest in self.guests)
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Guests that ended before their time, and why, in one line each."""
+        found = ((guest.name, failure_of(guest.driver)) for guest in self.guests)
+        return {name: failure for name, failure in found if failure is not None}
 
     @property
     def lasts_for_a_time(self) -> bool:
@@ -259,4 +265,6 @@ def boot_and_run(path: str, progress: Progress | None = None) -> tuple[Hyperviso
     if runner.endless:
         raise ScenarioError("never ends: give `duration`, or `operations` to each guest", file=runner.file)
     runner.run(progress)
+    for name, failure in runner.failures.items():
+        raise ScenarioError(f"{name}: {failure}", file=runner.file)
     return runner.hypervisor, {guest.domain_id: guest.name for guest in runner.guests}

@@ -11,14 +11,16 @@ import click
 
 from xm_tmem.cli.grid import FORMATS, show_facts
 from xm_tmem.cli.model_results import (
+    Draft,
+    drafted,
     factor_in,
+    failures_in,
     json_line,
     kept_results,
     report_in,
     show_comparison,
     show_sweep,
     status_fact,
-    write_file,
 )
 from xm_tmem.cli.progress import bar, interrupts, wants_bar
 from xm_tmem.cli.session import Session, require_format
@@ -176,10 +178,10 @@ def run(
 ) -> None:
     """Run a scenario here to its end and print the listing.
 
-    Ctrl-C ends it early with what there is by then, and exit status 130. With -o json or yaml the report has the
-    host, each guest, and what each workload counted; -o raw is the hypervisor's own listing. The page of --html
-    has plots over time and all figures; it needs no other file and no network. --json writes what -o json prints,
-    and the samples of the plots.
+    Ctrl-C ends it early with what there is by then, and exit status 130; so does a guest whose trace or recording
+    turns out to be damaged, with 2. With -o json or yaml the report has the host, each guest, and what each workload
+    counted; -o raw is the hypervisor's own listing. The page of --html has plots over time and all figures; it needs
+    no other file and no network. --json writes what -o json prints, and the samples of the plots.
     """
     form = require_format(session, ("table", "plain", "json", "yaml", "raw"), "`xm model run`")
     from hypervisor_model.scenario.errors import ScenarioError
@@ -190,14 +192,15 @@ def run(
         runner = boot(_load(scenario))
     except ScenarioError as error:
         raise BadInput(str(error)) from None
-    files = [file for file in (page_file, json_file) if file is not None]
-    for file in files:
-        write_file(file, "")  # what cannot be written is better known now than after the run
-    history = History(runner) if files else None
-    complete = _run(runner, history, _with_bar(session) if progress is None else progress)
-    if history is not None:
-        _write_reports(runner, history, complete, page_file, json_file)
-    if not complete:
+    # What cannot be written is better known now than after the run.
+    with drafted(page_file) as page_draft, drafted(json_file) as json_draft:
+        history = History(runner) if page_draft or json_draft else None
+        complete = _run(runner, history, _with_bar(session) if progress is None else progress)
+        if history is not None:
+            _write_reports(runner, history, complete, page_draft, json_draft)
+    for name, failure in runner.failures.items():
+        session.report(f"{name} ended before its time: {failure}", BadInput.__name__, BadInput.exit_status)
+    if not complete and not runner.failures:
         session.report(
             "interrupted: the report is of what was done by then", "KeyboardInterrupt", EXIT_INTERRUPTED
         )
@@ -278,6 +281,8 @@ def sweep(
                 bar("runs", len(missing), shown=_with_bar(session)) as show,
             ):
                 for result in sweeping.run_all(scenario, missing, executor):
+                    for name, failure in failures_in(result):
+                        raise BadInput(f"{name} ended before its time: {failure}")
                     results.append(result)
                     keep(result)
                     show(len(results) - len(there), "")
@@ -313,7 +318,7 @@ def compare(session: Session, first: str, second: str, everything: bool) -> None
 
 
 def _run(runner: Runner, history: History | None, with_bar: bool) -> bool:
-    """Run to the end, or to the first Ctrl-C, between two operations; was it the end?"""
+    """Run to the end, to the first Ctrl-C or to the first guest that fails, between two operations; was it the end?"""
     total = runner.operations_total
     # Where operations are not known beforehand, a duration may be what ends the run.
     by_time = total is None and not runner.endless and runner.lasts_for_a_time
@@ -325,22 +330,22 @@ def _run(runner: Runner, history: History | None, with_bar: bool) -> bool:
         def step(runner: Runner) -> bool:
             rate = runner.operations / max(time.monotonic() - start, 1e-9)
             show(runner.time_us if by_time else runner.operations, f"{rate:,.0f}/s")
-            return not interrupted()
+            return not interrupted() and not runner.failures
 
         return runner.run(step) if history is None else history.run(runner, step)
 
 
 def _write_reports(
-    runner: Runner, history: History, complete: bool, page_file: str | None, json_file: str | None
+    runner: Runner, history: History, complete: bool, page_draft: Draft | None, json_draft: Draft | None
 ) -> None:
     from hypervisor_model.scenario.page import page
     from hypervisor_model.scenario.report import report
 
     found, samples = report(runner, complete=complete), history.record()
-    if page_file is not None:
-        write_file(page_file, page(found, samples))
-    if json_file is not None:
-        write_file(json_file, json_line({**found, "history": samples}))
+    if page_draft is not None:
+        page_draft.write(page(found, samples))
+    if json_draft is not None:
+        json_draft.write(json_line({**found, "history": samples}))
 
 
 def _show_listing(session: Session, runner: Runner, scenario: str) -> None:

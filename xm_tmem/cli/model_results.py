@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -37,14 +39,60 @@ def json_line(document: Result) -> str:
     return json.dumps(document, separators=(",", ":")) + "\n"
 
 
-def write_file(path: str, text: str) -> None:
-    """Make the file, or replace what is in it. Raises Failed."""
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+class Draft:
+    """What a file will hold. It is there whole once it is written, and until then as it was."""
+
+    def __init__(self, path: str) -> None:
+        """Raises Failed where the file could not be made."""
+        self._path = self._shown = path
+        self._beside: str | None = None
+        try:
+            if os.path.isdir(path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if os.path.exists(path) and not os.path.isfile(path):
+                return  # a terminal or a pipe is written to as it is
+            self._path = os.path.realpath(path)  # a link stays a link
+            folder, name = os.path.split(self._path)
+            beside = os.path.join(folder, f".{name}.{os.getpid()}.new")
+            with open(beside, "xb"):
+                self._beside = beside
+            if os.path.lexists(self._path):
+                os.chmod(beside, os.stat(self._path).st_mode & 0o777)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+            self.drop()
+            raise self._failed(error) from None
+
+    def _failed(self, error: OSError | ValueError) -> Failed:
         reason = error.strerror if isinstance(error, OSError) else "no name for a file"
-        raise Failed(f"{path}: cannot be written: {reason}") from None
+        return Failed(f"{self._shown}: cannot be written: {reason}")
+
+    def write(self, text: str) -> None:
+        """Make the file, or replace the one that is there. Raises Failed."""
+        try:
+            with open(self._beside or self._path, "w", encoding="utf-8") as file:
+                file.write(text)
+            if self._beside is not None:
+                os.replace(self._beside, self._path)
+                self._beside = None
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def drop(self) -> None:
+        """Leave nothing beside the file."""
+        if self._beside is not None:
+            os.unlink(self._beside)
+            self._beside = None
+
+
+@contextmanager
+def drafted(path: str | None) -> Iterator[Draft | None]:
+    """A draft for the file at `path`, which is not touched unless it is written. Raises Failed."""
+    draft = None if path is None else Draft(path)
+    try:
+        yield draft
+    finally:
+        if draft is not None:
+            draft.drop()
 
 
 @contextmanager
@@ -80,6 +128,15 @@ def _ends_in_newline(path: str) -> bool:
         size = file.seek(0, 2)
         file.seek(max(0, size - 1))
         return file.read(1) in (b"", b"\n")
+
+
+def failures_in(result: Result) -> list[tuple[str, str]]:
+    """Guests of a run that ended before their time, and why."""
+    return [
+        (guest["name"], guest["driver"]["failure"])
+        for guest in result["report"]["guests"]
+        if "failure" in guest["driver"]
+    ]
 
 
 def show_sweep(session: Session, results: Sequence[Result]) -> None:

@@ -2,12 +2,14 @@
 """The accesses of a trace file as a workload: its order, not its times.
 
 The file is read as the run goes on; a checkpoint holds the place in it, and a resumed run reads up to there.
+Where it cannot be read further, the workload ends, and `failure` says why.
 Units     accesses of the trace.
 """
 
 from collections.abc import Iterator
 from itertools import islice
 
+from hypervisor_model.guests.files import UnreadableFile
 from hypervisor_model.guests.traces import Access, read_trace
 from hypervisor_model.guests.work import Action, Touch
 
@@ -19,6 +21,7 @@ class Traced:
 
     __transient__ = ("_accesses",)
     _accesses: Iterator[Access] | None = None
+    failure: str | None = None
 
     def __init__(self, path: str, kind: str, *, limit: int | None = None, cpu_ns: int = 2_000) -> None:
         self._path, self._kind, self._limit, self._cpu_ns = path, kind, limit, cpu_ns
@@ -28,9 +31,12 @@ class Traced:
         if self._accesses is None:
             self._accesses = islice(read_trace(self._path, self._kind), self.done, None)
         count = BATCH if self._limit is None else min(BATCH, self._limit - self.done)
-        actions: list[Action] = [
-            Touch(range(access.first, access.first + access.pages), self._cpu_ns, write=access.write)
-            for access in islice(self._accesses, max(0, count))
-        ]
+        actions: list[Action] = []
+        try:
+            for access in islice(self._accesses, max(0, count)):
+                keys = range(access.first, access.first + access.pages)
+                actions.append(Touch(keys, self._cpu_ns, write=access.write))
+        except UnreadableFile as error:
+            self.failure = str(error)
         self.done += len(actions)
         return actions

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The guest kinds as a scenario file reaches them: booted, run, cut into steps, checkpointed."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -321,3 +322,53 @@ def test_only_the_later_selfballooning_keeps_a_reserve(tmp_path: Path) -> None:
     balloon = "balloon: {kind: selfballoon, generation: '3.1', reserved: 4MiB}"
     complaint = complaint_of(tmp_path, GUEST.format(more=balloon, workload=SMALL["scan"]))
     assert "guests[0].balloon.reserved" in complaint
+
+
+def test_a_trace_that_cannot_be_read_is_refused_when_the_scenario_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "empty").touch()
+    for name, told in (
+        ("none", "No such file"),
+        ("pipe", "not a regular file"),
+        ("empty", "no access in it"),
+        ("scenario.yaml", r"line 1: .*\(read as csv\)"),
+    ):
+        workload = f"{{kind: trace, file: {tmp_path / name}}}"
+        with pytest.raises(ScenarioError, match=told) as caught:
+            runner_of(tmp_path, GUEST.format(more="swap: 0MiB", workload=workload))
+        assert (caught.value.line, caught.value.key) == (4, "guests[0].workload.file")
+
+
+def test_a_recording_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ScenarioError, match=r"guests\[0\]\.file: .*not a regular file"):
+        runner_of(tmp_path, f"{{kind: recorded, name: r, file: {tmp_path / 'pipe'}}}")
+
+
+@pytest.mark.parametrize("pieces", [100_000, 7])
+def test_a_guest_whose_file_breaks_ends_and_the_others_go_on(tmp_path: Path, pieces: int) -> None:
+    bad = tmp_path / "bad.csv"
+    bad.write_text("".join(f"1,{number}\n" for number in range(700)) + "oops\n" + "1,1\n")
+    path = write_recording(tmp_path / "cut", header={"records": 500})
+    guests = (
+        GUEST.format(more="swap: 0MiB", workload=f"{{kind: trace, file: {bad}}}"),
+        f"{{kind: recorded, name: r, memory: 4MiB, file: {path}}}",
+        GUEST.format(more="swap: 0MiB", workload=SMALL["scan"]).replace("name: g", "name: good"),
+    )
+    runner = runner_of(tmp_path, *guests)
+    runner.advance(300)
+    write_snapshot(str(tmp_path / "checkpoint"), runner, {})
+    for each in (runner, resume(str(tmp_path / "checkpoint"))):
+        while not each.finished:
+            each.advance(pieces)
+        assert each.failures == {
+            "g": f"{bad}, line 701: invalid literal for int() with base 10: 'oops'",
+            "r": f"{path}: cut off",
+        }
+        reports = [guest.driver.report() for guest in each.guests]
+        assert reports[0]["accesses"] == 700
+        assert reports[0]["failure"] == each.failures["g"]
+        assert reports[1]["operations"] == 101
+        assert reports[2]["accesses"] == 3 * 5 * 256
+        assert "failure" not in reports[2]
+        assert sum(guest.operations for guest in each.guests) == each.operations

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hypervisor_model.guests.contents import ZERO_TOKEN
+from hypervisor_model.guests.files import UnreadableFile
 from hypervisor_model.guests.handle import file_key
 from hypervisor_model.guests.recording import Recording, RecordingError, ReplayedGuest, content_token
 from hypervisor_model.guests.traces import Access, TraceError, read_trace
@@ -139,7 +140,7 @@ def test_a_bad_trace_is_refused_with_its_line(
 def test_an_unknown_format_and_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="fiu, msr, csv, oracle"):
         list(read_trace("x", "blktrace"))
-    with pytest.raises(TraceError, match="No such file"):
+    with pytest.raises(UnreadableFile, match="No such file"):
         list(read_trace(str(tmp_path / "none"), "csv"))
 
 

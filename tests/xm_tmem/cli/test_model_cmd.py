@@ -226,3 +226,76 @@ def test_runs_are_compared(xm: Xm) -> None:
     for words in (("none.json", "a.json"), ("a.json", "scenario.yaml")):
         done = xm("model", "compare", *words)
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
+TRACED = """
+guests:
+  - {name: good, kind: linux, memory: 8MiB, workload: {kind: scan, file: 1MiB, passes: 3}}
+  - {name: bad, kind: linux, memory: 8MiB, workload: {kind: trace, file: trace.csv}}
+"""
+GOOD_LINES = "".join(f"1,{number}\n" for number in range(100))
+BROKEN = "bad ended before its time: {}/trace.csv, line 101: invalid literal for int() with base 10: 'oops'\n"
+
+
+def test_a_trace_that_is_not_there_is_bad_input_with_its_line_and_key(xm: Xm) -> None:
+    path = xm.file(TRACED)
+    for words in (("run", path), ("start", path), ("sweep", path, "--vary", "seed=1")):
+        done = xm("model", *words)
+        assert (done.returncode, done.stdout) == (2, "")
+        place = f"{path}:4: guests[1].workload.file: {xm.directory}/trace.csv"
+        assert done.stderr == f"xm: {place}: No such file or directory (read as csv)\n"
+
+
+def test_a_trace_that_breaks_ends_a_run_with_one_line_and_a_report(xm: Xm) -> None:
+    path = xm.file(TRACED)
+    xm.file(GOOD_LINES + "oops\n", "trace.csv")
+    told = BROKEN.format(xm.directory)
+    done = xm("model", "run", path, "--json", "run.json", "--html", "run.html", "-o", "yaml")
+    assert (done.returncode, done.stderr) == (2, f"xm: {told}")
+    assert "complete: false" in done.stdout
+    report = json.loads((xm.directory / "run.json").read_text())
+    assert not report["complete"]
+    assert report["guests"][1]["driver"]["accesses"] == 100
+    assert f"bad ended before its time: {report['guests'][1]['driver']['failure']}\n" == told
+    assert (xm.directory / "run.html").read_text().startswith("<!DOCTYPE html>")
+    assert not list(xm.directory.glob(".*.new"))
+    swept = xm("model", "sweep", path, "--vary", "seed=1", "--to", "kept.jsonl")
+    assert (swept.returncode, swept.stdout, swept.stderr) == (2, "", f"xm: {told}")
+    assert (xm.directory / "kept.jsonl").read_text() == ""
+    listed = xm("-c", f"scenario:{path}", "tmem-list")
+    assert (listed.returncode, listed.stdout, len(listed.stderr.splitlines())) == (2, "", 1)
+    assert "line 101" in listed.stderr
+
+
+def test_a_trace_that_breaks_is_a_line_in_the_log_of_a_host_that_lives_on(xm: Xm) -> None:
+    xm.file(GOOD_LINES + "oops\n", "trace.csv")
+    started = xm("model", "start", xm.file(TRACED), "--factor", "max")
+    assert started.returncode == 0, started.stderr
+    log = xm.directory / "state" / "xm-tmem" / "default" / "host.log"
+    deadline = time.monotonic() + 20
+    while "has ended" not in log.read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert xm("tmem-list").returncode == 0
+    assert xm("model", "stop").returncode == 0
+    told = BROKEN.format(xm.directory).replace("bad ended before its time", "guest bad has ended")
+    assert log.read_text().count(told) == 1
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_file_is_as_it_was_until_a_run_has_ended(xm: Xm) -> None:
+    kept = xm.directory / "run.json"
+    kept.write_text("as before")
+    kept.chmod(0o640)
+    (xm.directory / "link.json").symlink_to("run.json")
+    process = xm.popen("model", "run", xm.file(ENDLESS), "--json", "link.json")
+    deadline = time.monotonic() + 20
+    while not list(xm.directory.glob(".run.json.*.new")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.communicate(timeout=30)
+    assert kept.read_text() == "as before"
+    done = xm("model", "run", xm.file(SHORT), "--json", "link.json")
+    assert done.returncode == 0, done.stderr
+    assert (xm.directory / "link.json").is_symlink()
+    assert json.loads(kept.read_text())["complete"]
+    assert kept.stat().st_mode & 0o777 == 0o640

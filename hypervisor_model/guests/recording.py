@@ -3,10 +3,15 @@
 
 The file is gzip: a JSON line, then blocks of up to 65,536 records, each u32 n and one column after the other as byte
 planes, lowest bytes first.  It is read block by block, never whole.
+A recording numbers its contents for itself. Across recordings a page is known by its CRC-32: pages of equal CRC are
+the same, except in one recording, whose numbers tell them apart. Two that differ may so be taken for one, about once
+for 4 billion pairs. What has no CRC (0) is of its recording alone, which its first 64 KiB identify.
+A page that is not zero counts as incompressible: nobody recorded how well it would compress.
 Units     microseconds since the guest booted; `speed` divides the gaps between operations.
 Left out  the closed loop: a recorded guest asks what it asked, whatever the model answers.
 """
 
+import hashlib
 import struct
 from array import array
 from collections.abc import Iterator, Mapping
@@ -31,6 +36,7 @@ FORMAT: Final = "tmem-ops/1"
 MAX_BLOCK: Final = 65_536
 MAX_HEADER_BYTES: Final = 1 << 20
 TYPES: Final = "IHhBBBBIIIQQQ"
+IDENTIFYING_BYTES: Final = 1 << 16
 FLAG_ZERO: Final = 1
 _PLANES: Final = {kind: struct.calcsize(f"<{kind}") for kind in "BhHIQ"}
 
@@ -40,7 +46,7 @@ class RecordingError(UnreadableFile):
 
 
 class Operation(NamedTuple):
-    """One hypercall. `content` numbers what a put carried: equal numbers, equal pages."""
+    """One hypercall. `content` numbers what a put carried, in its recording; `identity` does so for all recordings."""
 
     time_us: int
     op: int
@@ -49,6 +55,7 @@ class Operation(NamedTuple):
     oid: int
     page_index: int
     content: int
+    identity: int
     is_zero: bool
     phase: int
 
@@ -76,6 +83,7 @@ class Recording:
         """The operations from number `skip` on. Raises RecordingError, UnreadableFile."""
         with self._open() as (stream, header):
             left = int(header["records"])
+            identities = _Identities(self.path)
             time_us = int(header["t0_us"])
             while left:
                 count = int.from_bytes(_exactly(stream, 4, self.path), "little")
@@ -83,9 +91,12 @@ class Recording:
                     raise RecordingError(f"{self.path}: a block of {count} records where {left} are left")
                 columns = [_column(stream, kind, count, self.path) for kind in TYPES]
                 left -= count
-                gaps, _, rets, ops, pools, flags, phases, indexes, _, contents, *words = columns
+                gaps, _, rets, ops, pools, flags, phases, indexes, crcs, contents, *words = columns
                 for at in range(count):
                     time_us += gaps[at]
+                    identity = 0
+                    if ops[at] == TMEM_PUT_PAGE and not flags[at] & FLAG_ZERO:
+                        identity = identities.of(crcs[at], contents[at])
                     if skip:
                         skip -= 1
                         continue
@@ -100,9 +111,26 @@ class Recording:
                         oid,
                         indexes[at],
                         contents[at],
+                        identity,
                         bool(flags[at] & FLAG_ZERO),
                         phases[at],
                     )
+
+
+class _Identities:
+    """What equal pages of several recordings have in common: 62 bits, and one to one with one recording's contents."""
+
+    def __init__(self, path: str) -> None:
+        with open_regular(path) as file:
+            head = hashlib.blake2b(file.read(IDENTIFYING_BYTES), digest_size=4).digest()
+        # Bit 62 is set neither beside a bare CRC nor in what contents.py makes.
+        self._own = 1 << 62 | (int.from_bytes(head, "little") & 0x3FFFFFFF) << 32
+        self._first: dict[int, int] = {}  # by CRC, the content that had it first
+
+    def of(self, crc32: int, content: int) -> int:
+        if crc32 and self._first.setdefault(crc32, content) == content:
+            return crc32
+        return self._own | content
 
 
 class _Opened:
@@ -173,10 +201,10 @@ def _column(stream: Any, kind: str, count: int, path: str) -> "array[int]":
 
 
 def content_token(operation: Operation) -> bytes:
-    """A token for what a recorded put carried."""
+    """A token for what a recorded put carried; the same for equal pages of other recordings."""
     if operation.is_zero:
         return ZERO_TOKEN
-    return bytes((RANDOM,)) + operation.content.to_bytes(8, "little")
+    return bytes((RANDOM,)) + operation.identity.to_bytes(8, "big")
 
 
 def whole_page(operation: Operation) -> bytes:

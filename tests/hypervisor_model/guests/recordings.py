@@ -29,25 +29,29 @@ def record(
     index: int = 0,
     ret: int = 1,
     content: int = 0,
+    crc32: int = 0,
     zero: bool = False,
 ) -> Record:
-    return (10, 1, ret, op, pool, int(zero), 1, index, 0, content, oid, 0, 0)
+    return (10, 1, ret, op, pool, int(zero), 1, index, crc32, content, oid, 0, 0)
 
 
 def write_recording(path: Path, *, gets: bool = False, header: dict[str, object] | None = None) -> Path:
     """100 puts of 50 contents in a private pool, and with `gets` a get of each, in two blocks."""
-    records = [record(1, index=0x1000000, ret=0)]
-    records += [
-        record(4, oid=7, index=number, content=number % 50, zero=number == 3) for number in range(100)
-    ]
+    first = [record(1, index=0x1000000, ret=0)]
+    first += [record(4, oid=7, index=number, content=number % 50, zero=number == 3) for number in range(100)]
     second = [record(5, oid=7, index=number) for number in range(100)] if gets else []
+    return write_blocks(path, first, second, header=header)
+
+
+def write_blocks(path: Path, *blocks: Sequence[Record], header: dict[str, object] | None = None) -> Path:
+    """A recording of these records."""
     head: dict[str, object] = {
         "format": "tmem-ops/1",
         "types": TYPES,
         "t0_us": 1000,
-        "records": len(records) + len(second),
+        "records": sum(map(len, blocks)),
         **(header or {}),
     }
     with gzip.open(path, "wb") as stream:
-        stream.write(json.dumps(head).encode() + b"\n" + block(records) + (block(second) if second else b""))
+        stream.write(json.dumps(head).encode() + b"\n" + b"".join(block(each) for each in blocks if each))
     return path

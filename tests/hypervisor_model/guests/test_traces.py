@@ -3,6 +3,7 @@
 
 import gzip
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,16 @@ import pytest
 from hypervisor_model.guests.contents import ZERO_TOKEN
 from hypervisor_model.guests.files import UnreadableFile
 from hypervisor_model.guests.handle import file_key
-from hypervisor_model.guests.recording import Recording, RecordingError, ReplayedGuest, content_token
+from hypervisor_model.guests.recording import (
+    Recording,
+    RecordingError,
+    ReplayedGuest,
+    content_token,
+    whole_page,
+)
 from hypervisor_model.guests.traces import Access, TraceError, read_trace
 from hypervisor_model.guests.workloads.traced import Traced
-from tests.hypervisor_model.guests.recordings import write_recording
+from tests.hypervisor_model.guests.recordings import record, write_blocks, write_recording
 from tests.hypervisor_model.guests.standin import StandIn
 
 
@@ -33,6 +40,47 @@ def test_equal_contents_are_equal_tokens_and_a_zero_page_is_zero(tmp_path: Path)
     tokens = [content_token(operation) for operation in operations[1:]]
     assert tokens[3] == ZERO_TOKEN
     assert tokens[5] == tokens[55] != tokens[6]
+
+
+def tokens_of(path: Path, contents: Sequence[tuple[int, int]], *, gap: int = 0) -> list[bytes]:
+    """The tokens of puts of such contents and CRCs in a recording of theirs; `gap` makes it another one."""
+    puts = [
+        record(4, index=gap + at, content=content, crc32=crc) for at, (content, crc) in enumerate(contents)
+    ]
+    recording = Recording(str(write_blocks(path, [record(1, index=0x1000000, ret=0), *puts])))
+    tokens = [content_token(operation) for operation in recording.operations(skip=1)]
+    assert tokens[-2:] == [content_token(operation) for operation in recording.operations(skip=len(puts) - 1)]
+    return tokens
+
+
+def test_pages_of_two_recordings_are_equal_where_their_crc_is_and_not_where_their_number_is(
+    tmp_path: Path,
+) -> None:
+    one = tokens_of(tmp_path / "one", [(0, 0xAAAA), (1, 0xBBBB), (0, 0xAAAA)])
+    two = tokens_of(tmp_path / "two", [(0, 0xBBBB), (1, 0xCCCC), (2, 0xAAAA)])
+    assert one[0] == one[2] == two[2]
+    assert one[1] == two[0]
+    assert len({*one, *two}) == 3
+
+
+def test_two_contents_of_one_crc_stay_two(tmp_path: Path) -> None:
+    one = tokens_of(tmp_path / "one", [(0, 0xAAAA), (1, 0xAAAA), (0, 0xAAAA), (1, 0xAAAA)])
+    assert one[:2] == one[2:]
+    assert one[0] != one[1]
+    two = tokens_of(tmp_path / "two", [(0, 0xAAAA), (1, 0xAAAA)], gap=1)
+    assert (two[0] == one[0], two[1] == one[1]) == (True, False), "which of them it is, nobody knows"
+
+
+def test_without_a_crc_a_content_is_of_its_recording_alone(tmp_path: Path) -> None:
+    one = tokens_of(tmp_path / "one", [(0, 0), (1, 0), (0, 0)])
+    two = tokens_of(tmp_path / "two", [(0, 0), (1, 0)], gap=1)
+    again = tmp_path / "again"
+    again.write_bytes((tmp_path / "one").read_bytes())
+    assert one[0] == one[2] != one[1]
+    assert not {*one} & {*two}
+    assert [content_token(operation) for operation in Recording(str(again)).operations(skip=1)] == one
+    pages = [whole_page(operation) for operation in Recording(str(again)).operations(skip=1)]
+    assert pages[0] == pages[2] != pages[1]
 
 
 @pytest.mark.parametrize(

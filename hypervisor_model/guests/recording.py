@@ -267,7 +267,8 @@ class ReplayedGuest:
                 self.failure = str(error)
                 break
             if operation is None:
-                self.failure = f"{self.recording.path}: another file than when the guest was booted"
+                if not self.finished:
+                    self.failure = f"{self.recording.path}: another file than when the guest was booted"
                 break
             # The clock may pass `until_us` by the gap before this operation.
             self.time_us = max(self.time_us, self._due_us(operation))

@@ -154,6 +154,20 @@ def test_a_recording_is_replayed(tmp_path: Path, contents: str) -> None:
     report = runner.guests[0].driver.report()
     assert report["gets_unlike_recorded"] == 0
     assert report["ephemeral_hits"] == 100
+    assert runner.failures == {}
+    assert "failure" not in report
+
+
+def test_a_recording_replaced_by_a_shorter_one_while_a_host_was_down_ends_its_guest(tmp_path: Path) -> None:
+    path = write_recording(tmp_path / "r", gets=True)
+    runner = runner_of(tmp_path, f"{{kind: recorded, name: r, memory: 4MiB, file: {path}}}")
+    runner.advance(50)
+    write_snapshot(str(tmp_path / "checkpoint"), runner, {})
+    write_recording(path)
+    resumed = resume(str(tmp_path / "checkpoint"))
+    while not resumed.finished:
+        resumed.advance(1_000)
+    assert resumed.failures == {"r": f"{path}: another file than when the guest was booted"}
 
 
 def test_a_file_that_is_no_recording_is_refused_when_the_scenario_is_read(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ DOORS = {
     "xm_tmem.backends.registry",
     "xm_tmem.cli.evaluate_cmd",
     "xm_tmem.cli.model_cmd",
+    "xm_tmem.cli.model_sweep_cmd",
 }
 # What is let pass, and why.
 EXCEPTIONS = {

@@ -293,20 +293,6 @@ def recorded_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def linux_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
-    """A trace of which not even the first access can be read."""
-    workload = spec["workload"]
-    if workload["kind"] != "trace":
-        return None
-    try:
-        first = next(read_trace(workload["file"], workload["format"]), None)
-    except UnreadableFile as error:
-        return "workload.file", f"{error} (read as {workload['format']})"
-    if first is None:
-        return "workload.file", f"{workload['file']}: no access in it (read as {workload['format']})"
-    return None
-
-
 def make_recorded(boot: "Boot") -> ReplayedGuest:
     """The driver of a guest of kind `recorded`."""
     return ReplayedGuest(
@@ -328,6 +314,17 @@ def linux_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     balloon = spec["balloon"]
     if "reserved" in balloon and balloon["generation"] != "4.x":
         return "balloon.reserved", f"the driver of Linux {balloon['generation']} keeps nothing in reserve"
+    return _trace_complaint(workload) if workload["kind"] == "trace" else None
+
+
+def _trace_complaint(workload: Mapping[str, Any]) -> tuple[str, str] | None:
+    """A trace of which not even the first access can be read."""
+    try:
+        first = next(read_trace(workload["file"], workload["format"]), None)
+    except UnreadableFile as error:
+        return "workload.file", f"{error} (read as {workload['format']})"
+    if first is None:
+        return "workload.file", f"{workload['file']}: no access in it (read as {workload['format']})"
     return None
 
 

@@ -9,19 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from xm_tmem.cli.grid import FORMATS, show_facts
-from xm_tmem.cli.model_results import (
-    Draft,
-    drafted,
-    factor_in,
-    failures_in,
-    json_line,
-    kept_results,
-    report_in,
-    show_comparison,
-    show_sweep,
-    status_fact,
-)
+from xm_tmem.cli.grid import show_facts
+from xm_tmem.cli.model_results import Draft, drafted, factor_in, json_line, status_fact
+from xm_tmem.cli.model_sweep_cmd import compare, sweep
 from xm_tmem.cli.progress import bar, interrupts, wants_bar
 from xm_tmem.cli.session import Session, require_format
 from xm_tmem.cli.verb import Verb
@@ -63,6 +53,10 @@ def model() -> None:
     `run` does it here and now and prints what came of it; `start` leaves a host running that the other commands find
     as model:NAME, the default one without -c.
     """
+
+
+model.add_command(sweep)
+model.add_command(compare)
 
 
 @model.command(
@@ -211,110 +205,6 @@ def run(
         session.write(serialise(form, report(runner, complete=complete), []))
     else:
         _show_listing(session, runner, scenario)
-
-
-@model.command(
-    "sweep",
-    cls=Verb,
-    connects=False,
-    examples=[
-        ("xm model sweep examples/pressure.yaml --vary weight.gold=100,200,400", "three runs"),
-        (
-            "xm model sweep s.yaml --vary host.memory=1GiB,2GiB --vary seed=1,2,3 --to r.jsonl",
-            "six, kept in a file",
-        ),
-    ],
-)
-@click.argument("scenario", metavar="SCENARIO", type=click.Path())
-@click.option(
-    "--vary",
-    "axes",
-    metavar="KEY=V,V",
-    multiple=True,
-    required=True,
-    help="Values for host.KEY or KEY.GUEST.",
-)
-@click.option(
-    "--to",
-    "file",
-    metavar="FILE",
-    type=click.Path(),
-    help="Keep the results here; go on with what is missing.",
-)
-@click.option(
-    "--jobs",
-    metavar="N",
-    type=click.IntRange(1, 1024),
-    help="So many at once; one for each core if left out.",
-)
-@click.option("--dask", metavar="ADDRESS", help="Run on the Dask cluster whose scheduler is there.")
-@click.pass_obj
-def sweep(
-    session: Session,
-    scenario: str,
-    axes: tuple[str, ...],
-    file: str | None,
-    jobs: int | None,
-    dask: str | None,
-) -> None:
-    """Run a scenario with every combination of some values.
-
-    A key is host.KEY, seed, duration, or a guest's key with its name behind it: weight.web, workload.rate.web, weight.*
-    for all guests. With --to each result is kept as it comes, and the same command goes on after an interruption.
-    """
-    require_format(session, FORMATS, "`xm model sweep`")
-    from hypervisor_model.scenario import sweep as sweeping
-    from hypervisor_model.scenario.errors import ScenarioError
-
-    try:
-        points = sweeping.combinations([sweeping.parse_axis(axis) for axis in axes])
-        for point in points:
-            sweeping.load_varied(scenario, point)
-    except ValueError as error:
-        raise BadInput(str(error)) from None
-    with kept_results(file, sweeping.results_in) as (results, keep):
-        there = [result["vary"] for result in results]
-        missing = [point for point in points if point not in there]
-        try:
-            with (
-                sweeping.workers(jobs, dask) as executor,
-                bar("runs", len(missing), shown=_with_bar(session)) as show,
-            ):
-                for result in sweeping.run_all(scenario, missing, executor):
-                    for name, failure in failures_in(result):
-                        raise BadInput(f"{name} ended before its time: {failure}")
-                    results.append(result)
-                    keep(result)
-                    show(len(results) - len(there), "")
-        except ScenarioError as error:
-            raise BadInput(str(error)) from None
-        except sweeping.SweepError as error:
-            raise Failed(str(error)) from None
-    by_point = {tuple(result["vary"].items()): result for result in results}
-    show_sweep(session, [by_point[tuple(point.items())] for point in points])
-
-
-@model.command(
-    "compare", cls=Verb, connects=False, examples=[("xm model compare a.json b.json", "what differs")]
-)
-@click.argument("first", metavar="A", type=click.Path())
-@click.argument("second", metavar="B", type=click.Path())
-@click.option("-a", "--all", "everything", is_flag=True, help="Also what is the same in both.")
-@click.pass_obj
-def compare(session: Session, first: str, second: str, everything: bool) -> None:
-    """Compare two runs, figure by figure.
-
-    A and B are reports, as `xm model run SCENARIO` prints them with -o json or writes them with --json.
-    """
-    from hypervisor_model.scenario.compare import differences
-
-    try:
-        found = differences(report_in(first), report_in(second))
-    except ValueError as error:
-        raise BadInput(str(error)) from None
-    show_comparison(
-        session, [[*each, each.change] for each in found if everything or each.first != each.second]
-    )
 
 
 def _run(runner: Runner, history: History | None, with_bar: bool) -> bool:

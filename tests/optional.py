@@ -24,6 +24,7 @@ MODULES = {  # module -> the extra or package that has it
     "matplotlib": "xm-tmem[plot]",
     "prometheus_client": "xm-tmem[metrics]",
     "lz4": "xm-tmem[lz4]",
+    "distributed": "xm-tmem[dask]",
 }
 
 

@@ -42,13 +42,17 @@ class Node:
 
 def read(path: str) -> Node:
     """The document in the file at `path`. Raises ScenarioError, also when it cannot be read."""
+    return parse(contents(path), file=printable(path, MAX_PATH))
+
+
+def contents(path: str) -> bytes:
+    """What is in the file at `path`, of one too large its beginning, too large for `parse`. Raises ScenarioError."""
     try:
         with open(path, "rb") as file:
-            raw = file.read(MAX_FILE_BYTES + 1)
+            return file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
         raise ScenarioError(f"cannot be read: {reason}", file=printable(path, MAX_PATH)) from None
-    return parse(raw, file=printable(path, MAX_PATH))
 
 
 def parse(raw: bytes, *, file: str) -> Node:

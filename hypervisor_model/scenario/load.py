@@ -62,6 +62,8 @@ class Scenario:
     duration_us: int | None
     host: HostSpec
     guests: tuple[GuestSpec, ...]
+    files: tuple[str, ...] = ()
+    """The paths of other files that it names: recordings and traces."""
 
 
 def load_file(path: str) -> Scenario:
@@ -81,7 +83,8 @@ def load_bytes(raw: bytes, *, file: str) -> Scenario:
 
 def checked(root: Node, file: str, directory: str = "") -> Scenario:
     """The scenario of a document; files that it names lie relative to `directory`. Raises ScenarioError."""
-    values = Validator(file, directory).check(root, scenario_schema(GUEST_KINDS, DEFAULT_KIND))
+    validator = Validator(file, directory)
+    values = validator.check(root, scenario_schema(GUEST_KINDS, DEFAULT_KIND))
     machine = values["host"]
     host = HostSpec(**{"codec": None, **machine, "release": str(machine["release"])})
     lines = [node.line for node in root.value["guests"].value]
@@ -100,7 +103,15 @@ def checked(root: Node, file: str, directory: str = "") -> Scenario:
         line = root.value["host"].line if "host" in root.value else root.line
         problem = f"the guests' {needed} MiB do not fit into the host's {there} MiB"
         raise ScenarioError(problem, file=file, line=line, key="host.memory")
-    return Scenario(file, values["description"], values["seed"], values.get("duration"), host, guests)
+    return Scenario(
+        file=file,
+        description=values["description"],
+        seed=values["seed"],
+        duration_us=values.get("duration"),
+        host=host,
+        guests=guests,
+        files=tuple(validator.files),
+    )
 
 
 def _is_directed(guest: GuestSpec) -> bool:

@@ -8,28 +8,28 @@ they are kept, so that a sweep that was interrupted can go on with what is not t
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import itertools
 import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
-from hypervisor_model.scenario.document import MAX_PATH, Node, parse, printable, read
+from hypervisor_model.scenario import kept
+from hypervisor_model.scenario.document import MAX_PATH, Node, contents, parse, printable
 from hypervisor_model.scenario.errors import ScenarioError
+from hypervisor_model.scenario.kept import Point
 from hypervisor_model.scenario.load import Scenario, checked
 from hypervisor_model.scenario.report import report
 from hypervisor_model.scenario.runner import boot
 
-SCHEMA: Final = "xm-tmem/sweep/1"
 MAX_POINTS: Final = 10_000
-
-Point = Mapping[str, str]
-"""A value, as it would stand in the file, for each key that is varied."""
 
 
 class SweepError(Exception):
@@ -62,12 +62,50 @@ def combinations(axes: Sequence[tuple[str, Sequence[str]]]) -> list[Point]:
     ]
 
 
-def load_varied(path: str, point: Point) -> Scenario:
-    """The scenario in the file at `path` with the values of `point`. Raises ScenarioError."""
-    root, file = read(path), printable(path, MAX_PATH)
-    for key, text in point.items():
-        _vary(root, key, parse(text.encode(), file=f"{file}: {key}={text}"), file)
-    return checked(root, file, os.path.dirname(os.path.abspath(path)))
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The file that is varied, as it was when the sweep began: what is sent to wherever its runs are."""
+
+    file: str
+    """What complaints call it."""
+    raw: bytes
+    directory: str
+    """Where it lies, from the root: files that it names are relative to this."""
+    version: str
+    """Of the program that runs it."""
+
+    @classmethod
+    def at(cls, path: str, version: str = "") -> Original:
+        """The file at `path`. Raises ScenarioError when it cannot be read."""
+        directory = os.path.dirname(os.path.abspath(path))
+        return cls(printable(path, MAX_PATH), contents(path), directory, version)
+
+    def varied(self, point: Point) -> Scenario:
+        """The scenario with the values of `point`. Raises ScenarioError."""
+        root = parse(self.raw, file=self.file)
+        for key, text in point.items():
+            _vary(root, key, parse(text.encode(), file=f"{self.file}: {key}={text}"), self.file)
+        return checked(root, self.file, self.directory)
+
+    def identity(self, point: Point) -> str:
+        """A digest of all that the result at `point` comes from. Raises ScenarioError.
+
+        It differs when the scenario, a value, the version, or a file that the scenario names does: that one's path,
+        size and time of change stand for what is in it. The order of the keys is nothing to it.
+        """
+        digest = hashlib.sha256(self.raw)
+        files = [(path, *_size_and_time(path)) for path in sorted(self.varied(point).files)]
+        digest.update(json.dumps([self.version, sorted(point.items()), files]).encode())
+        return digest.hexdigest()
+
+
+def _size_and_time(path: str) -> tuple[int, int]:
+    """Bytes, and nanoseconds since 1970, of a file; zeros where there is none: its run will say so."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return 0, 0
+    return found.st_size, found.st_mtime_ns
 
 
 def _vary(root: Node, key: str, value: Node, file: str) -> None:
@@ -102,26 +140,13 @@ def _put(node: Node, steps: Sequence[str], value: Node, file: str) -> None:
         _put(children.setdefault(steps[0], Node({}, node.line)), steps[1:], value, file)
 
 
-def run_point(path: str, point: Point) -> dict[str, Any]:
-    """The result of one combination, as it stands in the file of results. Raises ScenarioError."""
-    runner = boot(load_varied(path, point))
+def run_point(original: Original, point: Point) -> dict[str, Any]:
+    """The report of one combination. Raises ScenarioError."""
+    runner = boot(original.varied(point))
     if runner.endless:
         raise ScenarioError("never ends: give `duration`, or an end to each guest", file=runner.file)
     runner.run()
-    return {"schema": SCHEMA, "vary": dict(point), "report": report(runner, complete=True)}
-
-
-def results_in(lines: Iterable[str]) -> list[dict[str, Any]]:
-    """The results in what an earlier sweep wrote; a last line that is not whole is left out."""
-    found = []
-    for line in lines:
-        try:
-            result = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(result, dict) and result.get("schema") == SCHEMA:
-            found.append(result)
-    return found
+    return report(runner, complete=True)
 
 
 @contextmanager
@@ -132,7 +157,7 @@ def workers(count: int | None = None, dask: str | None = None) -> Iterator[Execu
     """
     if dask is not None:
         with _dask_client(dask) as client:
-            yield client.get_executor()
+            yield client.get_executor(pure=False)
         return
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(count, mp_context=context, initializer=_leave_interrupts)
@@ -159,15 +184,18 @@ def _dask_client(address: str) -> Any:
         raise SweepError(f"no Dask scheduler at {printable(address)}: {error}") from None
 
 
-def run_all(path: str, points: Sequence[Point], executor: Executor) -> Iterator[dict[str, Any]]:
-    """The results of all points, in the order in which they end. Raises ScenarioError.
+def run_all(original: Original, points: Mapping[str, Point], executor: Executor) -> Iterator[dict[str, Any]]:
+    """The results of all points, by their identities, in the order in which they end. Raises ScenarioError.
 
     Raises SweepError when a worker dies.
     """
-    futures: list[Future[dict[str, Any]]] = [executor.submit(run_point, path, point) for point in points]
+    futures: dict[Future[dict[str, Any]], str] = {
+        executor.submit(run_point, original, point): identity for identity, point in points.items()
+    }
     try:
         for future in as_completed(futures):
-            yield future.result()
+            identity = futures[future]
+            yield kept.result(identity, points[identity], future.result())
     except BrokenExecutor as error:
         raise SweepError(f"a run's process ended before its time: {error}") from None
     finally:

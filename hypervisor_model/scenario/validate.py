@@ -40,9 +40,10 @@ _TYPE_NAMES: Final[Mapping[str, str]] = {
 
 
 class Validator:
-    """Checks the nodes of one file; other files that it names lie relative to `directory`."""
+    """Checks the nodes of one file; other files that it names lie relative to `directory`, and are kept in `files`."""
 
     def __init__(self, file: str, directory: str = "") -> None:
+        self.files: list[str] = []
         self._file = file
         self._directory = directory
 
@@ -120,7 +121,10 @@ class Validator:
             self._fail(
                 node, key, f"{_shown(value)} is not {schema.get('x-expected', 'of the form asked for')}"
             )
-        return os.path.join(self._directory, value) if schema.get("x-file") else value
+        if schema.get("x-file"):
+            value = os.path.join(self._directory, value)
+            self.files.append(value)
+        return value
 
     def _quantity(self, node: Node, schema: Schema, key: str) -> int:
         quantity: str = schema["x-quantity"]

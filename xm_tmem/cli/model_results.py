@@ -8,7 +8,8 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from os import SEEK_END
+from typing import Any, BinaryIO
 
 from xm_tmem.cli.grid import Heading, serialise, show_rows
 from xm_tmem.cli.session import Session
@@ -20,18 +21,22 @@ MAX_REPORT_BYTES = 64 << 20
 Result = dict[str, Any]
 
 
-def report_in(path: str) -> Result:
-    """The report in a file. Raises BadInput."""
+def report_in(path: str, checked: Callable[[object], Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The report in a file, as `checked` finds it. Raises BadInput."""
     try:
         with open(path, "rb") as file:
             raw = file.read(MAX_REPORT_BYTES + 1)
-        found = json.loads(raw) if len(raw) <= MAX_REPORT_BYTES else None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
-        raise BadInput(f"{path}: no report of a run: {reason}") from None
-    if not isinstance(found, dict):
-        raise BadInput(f"{path}: no report of a run")
-    return found
+        if len(raw) > MAX_REPORT_BYTES:
+            raise BadInput(f"{path}: no report of a run: larger than {MAX_REPORT_BYTES >> 20} MiB")
+        document = json.loads(raw)
+    except OSError as error:
+        raise BadInput(f"{path}: no report of a run: {error.strerror}") from None
+    except (ValueError, RecursionError):
+        raise BadInput(f"{path}: no report of a run: it is not JSON") from None
+    try:
+        return checked(document)
+    except ValueError as error:
+        raise BadInput(f"{path}: {error}") from None
 
 
 def json_line(document: Result) -> str:
@@ -97,37 +102,38 @@ def drafted(path: str | None) -> Iterator[Draft | None]:
 
 @contextmanager
 def kept_results(
-    path: str | None, read: Callable[[Iterator[str]], list[Result]]
-) -> Iterator[tuple[list[Result], Callable[[Result], None]]]:
-    """The results that are in a file, and what adds one to it; without a `path` none, and nothing is kept."""
+    path: str | None, read: Callable[[BinaryIO], tuple[dict[str, Result], int]]
+) -> Iterator[tuple[dict[str, Result], Callable[[Result], None]]]:
+    """The results that are in a file, and what adds one to it; without a `path` none, and nothing is kept.
+
+    `read` also says how many bytes of the file are results. Those behind them are of one that was cut short, and go
+    when the next is added.
+    """
     if path is None:
-        yield [], lambda result: None
+        yield {}, lambda result: None
         return
     try:
-        with open(path, "a+", encoding="utf-8") as file:
+        with open(path, "a+b") as file:
             file.seek(0)
-            there = read(iter(file))
-            ended = _ends_in_newline(path)
+            try:
+                there, size = read(file)
+            except ValueError as error:
+                raise BadInput(f"{path}: {error}") from None
+            file.seek(max(0, size - 1))
+            ended = not size or file.read(1) == b"\n"
+            cut = file.seek(0, SEEK_END) > size
 
             def keep(result: Result) -> None:
-                nonlocal ended
-                file.write(("" if ended else "\n") + json.dumps(result) + "\n")
+                nonlocal ended, cut
+                if cut:
+                    file.truncate(size)
+                file.write((b"" if ended else b"\n") + json.dumps(result).encode() + b"\n")
                 file.flush()
-                ended = True
+                ended, cut = True, False
 
             yield there, keep
     except OSError as error:
-        raise Failed(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{path} holds something else than results of a sweep") from None
-
-
-def _ends_in_newline(path: str) -> bool:
-    """Was the last line written whole? Also true of nothing."""
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - 1))
-        return file.read(1) in (b"", b"\n")
+        raise Failed(f"{path}: {error.strerror or error}") from None
 
 
 def failures_in(result: Result) -> list[tuple[str, str]]:

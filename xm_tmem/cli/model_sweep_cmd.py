@@ -11,6 +11,7 @@ from xm_tmem.cli.progress import bar, wants_bar
 from xm_tmem.cli.session import Session, require_format
 from xm_tmem.cli.verb import Verb
 from xm_tmem.errors import BadInput, Failed
+from xm_tmem.version import VERSION
 
 
 @click.command(
@@ -60,38 +61,42 @@ def sweep(
     """Run a scenario with every combination of some values.
 
     A key is host.KEY, seed, duration, or a guest's key with its name behind it: weight.web, workload.rate.web, weight.*
-    for all guests. With --to each result is kept as it comes, and the same command goes on after an interruption.
+    for all guests. With --to each result is kept as it comes, and the same command goes on after an interruption;
+    results from before the scenario, or a file it names, was changed are refused. With --dask the scenario is sent to
+    the workers; recordings and traces that it names must be on each of them, at the same path as here.
     """
     require_format(session, FORMATS, "`xm model sweep`")
+    from hypervisor_model.scenario import kept
     from hypervisor_model.scenario import sweep as sweeping
     from hypervisor_model.scenario.errors import ScenarioError
 
     try:
-        points = sweeping.combinations([sweeping.parse_axis(axis) for axis in axes])
-        for point in points:
-            sweeping.load_varied(scenario, point)
+        original = sweeping.Original.at(scenario, VERSION)
+        points = {
+            original.identity(point): point
+            for point in sweeping.combinations([sweeping.parse_axis(axis) for axis in axes])
+        }
     except ValueError as error:
         raise BadInput(str(error)) from None
-    with kept_results(file, sweeping.results_in) as (results, keep):
-        there = [result["vary"] for result in results]
-        missing = [point for point in points if point not in there]
+    with kept_results(file, lambda lines: kept.results_in(lines, original.identity)) as (results, keep):
+        missing = {identity: point for identity, point in points.items() if identity not in results}
         try:
             with (
                 sweeping.workers(jobs, dask) as executor,
                 bar("runs", len(missing), shown=wants_bar() and not session.quiet) as show,
             ):
-                for result in sweeping.run_all(scenario, missing, executor):
+                for done, result in enumerate(sweeping.run_all(original, missing, executor), 1):
                     for name, failure in failures_in(result):
                         raise BadInput(f"{name} ended before its time: {failure}")
-                    results.append(result)
+                    results[result["scenario"]] = result
                     keep(result)
-                    show(len(results) - len(there), "")
+                    show(done, "")
         except ScenarioError as error:
             raise BadInput(str(error)) from None
         except sweeping.SweepError as error:
             raise Failed(str(error)) from None
-    by_point = {tuple(result["vary"].items()): result for result in results}
-    show_sweep(session, [by_point[tuple(point.items())] for point in points])
+    # A result that was there may have its keys in another order.
+    show_sweep(session, [{**results[identity], "vary": point} for identity, point in points.items()])
 
 
 @click.command(
@@ -106,10 +111,10 @@ def compare(session: Session, first: str, second: str, everything: bool) -> None
 
     A and B are reports, as `xm model run SCENARIO` prints them with -o json or writes them with --json.
     """
-    from hypervisor_model.scenario.compare import differences
+    from hypervisor_model.scenario.compare import differences, report_of
 
     try:
-        found = differences(report_in(first), report_in(second))
+        found = differences(report_in(first, report_of), report_in(second, report_of))
     except ValueError as error:
         raise BadInput(str(error)) from None
     show_comparison(

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
+import os
 import pickle
 from concurrent.futures import Future
 from pathlib import Path
@@ -11,16 +12,13 @@ from typing import Any
 
 import pytest
 
-from hypervisor_model.scenario.compare import differences
+from hypervisor_model.scenario import kept
 from hypervisor_model.scenario.errors import ScenarioError
 from hypervisor_model.scenario.load import load_file
-from hypervisor_model.scenario.report import report
-from hypervisor_model.scenario.runner import boot
 from hypervisor_model.scenario.sweep import (
+    Original,
     combinations,
-    load_varied,
     parse_axis,
-    results_in,
     run_all,
     run_point,
     workers,
@@ -35,10 +33,15 @@ guests:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> str:
+def original(tmp_path: Path) -> Original:
     file = tmp_path / "scenario.yaml"
     file.write_text(TEXT)
-    return str(file)
+    return Original.at(str(file))
+
+
+def by_identity(original: Original, *axes: str) -> dict[str, kept.Point]:
+    points = combinations([parse_axis(axis) for axis in axes])
+    return {original.identity(point): point for point in points}
 
 
 def test_axes_and_their_combinations() -> None:
@@ -61,15 +64,15 @@ def test_too_many_runs_and_keys_given_twice() -> None:
         combinations([("seed", ["1"]), ("seed", ["2"])])
 
 
-def test_values_go_where_their_keys_say(path: str) -> None:
+def test_values_go_where_their_keys_say(original: Original) -> None:
     point = {"host.memory": "32MiB", "weight.*": "9", "workload.rate.b": "77", "cap.a": "3", "duration": "1s"}
-    varied = load_varied(path, point)
+    varied = original.varied(point)
     assert varied.host.memory == 8192
     assert [guest.weight for guest in varied.guests] == [9, 9]
     assert [guest.spec["workload"]["rate"] for guest in varied.guests] == [900, 77], "an alias is not shared"
     assert [guest.cap for guest in varied.guests] == [3, 0]
     assert varied.duration_us == 1_000_000
-    assert load_varied(path, {}) == load_file(path)
+    assert original.varied({}) == load_file(original.file)
 
 
 @pytest.mark.parametrize(
@@ -84,25 +87,26 @@ def test_values_go_where_their_keys_say(path: str) -> None:
         ({"host.memory.x": "1"}, "is no mapping"),
     ],
 )
-def test_values_that_cannot_be(path: str, point: dict[str, str], complaint: str) -> None:
+def test_values_that_cannot_be(original: Original, point: dict[str, str], complaint: str) -> None:
     with pytest.raises(ScenarioError, match=complaint):
-        load_varied(path, point)
+        original.varied(point)
 
 
-def test_a_sweep_over_processes(path: str) -> None:
-    points = combinations([parse_axis("seed=1,2"), parse_axis("weight.a=0,5")])
+def test_a_sweep_over_processes(original: Original) -> None:
+    points = by_identity(original, "seed=1,2", "weight.a=0,5")
     with workers(2) as executor:
-        results = list(run_all(path, points, executor))
-    assert sorted(results, key=lambda result: points.index(result["vary"])) == [
-        run_point(path, point) for point in points
-    ]
+        results = {result["scenario"]: result for result in run_all(original, points, executor)}
+    assert results == {
+        identity: kept.result(identity, point, run_point(original, point))
+        for identity, point in points.items()
+    }
 
 
-def test_a_scenario_that_cannot_be_run_comes_back_as_its_error(path: str) -> None:
+def test_a_scenario_that_cannot_be_run_comes_back_as_its_error(original: Original) -> None:
     error = ScenarioError("wrong", file="f", line=3, key="k")
     assert str(pickle.loads(pickle.dumps(error))) == str(error) == "f:3: k: wrong"
     with pytest.raises(ScenarioError, match="never ends"):
-        run_point(path, {"workload.operations.a": "null"})
+        run_point(original, {"workload.operations.a": "null"})
 
 
 class Immediately:
@@ -119,33 +123,63 @@ class Immediately:
         return future
 
 
-def test_whoever_stops_listening_cancels_the_rest(path: str) -> None:
+def test_whoever_stops_listening_cancels_the_rest(original: Original) -> None:
     executor = Immediately()
-    running = run_all(path, combinations([parse_axis("seed=1,2,3")]), executor)  # type: ignore[arg-type]
+    running = run_all(original, by_identity(original, "seed=1,2,3"), executor)  # type: ignore[arg-type]
     assert next(running)["vary"] == {"seed": "1"}
     running.close()  # type: ignore[attr-defined]
     assert [future.cancelled() for future in executor.futures] == [False, True, True]
 
 
-def test_kept_results_survive_a_torn_last_line(path: str) -> None:
-    line = json.dumps(run_point(path, {"seed": "3"}))
-    found = results_in([line + "\n", '{"schema": "other"}\n', "[1]\n", line[: len(line) // 2]])
-    assert [result["vary"] for result in found] == [{"seed": "3"}]
+def test_an_identity_is_of_all_a_result_comes_from(original: Original, tmp_path: Path) -> None:
+    point = {"seed": "1", "weight.a": "5"}
+    identity = original.identity(point)
+    assert original.identity({"weight.a": "5", "seed": "1"}) == identity, "the order of keys is nothing to it"
+    assert Original.at(original.file).identity(point) == identity
+    others = [
+        original.identity({"seed": "2", "weight.a": "5"}),
+        original.identity({"seed": "1"}),
+        dataclasses.replace(original, version="2").identity(point),
+        dataclasses.replace(original, raw=original.raw.replace(b"600", b"601")).identity(point),
+    ]
+    assert len({identity, *others}) == 5
 
 
-def test_comparison_of_two_runs(path: str) -> None:
-    reports = []
-    for point in ({}, {"workload.rate.a": "450"}):
-        runner = boot(load_varied(path, point))
-        runner.run()
-        reports.append(json.loads(json.dumps(report(runner, complete=True))))
-    found = {(each.where, each.figure): each for each in differences(*reports)}
-    assert found["a", "modelled_s"].change == pytest.approx(1.0, abs=0.01)
-    assert found["b", "operations"].change == 0
-    assert found["a driver", "puts"].first == found["a driver", "puts"].second
-    assert ("a", "name") not in found
-    assert all(each.change == 0 or not each.first for each in differences(reports[0], reports[0]))
-    with pytest.raises(ValueError, match="no report of a run"):
-        differences(reports[0], {})
-    with pytest.raises(ValueError, match="no guest in common"):
-        differences(reports[0], {**reports[1], "guests": []})
+def test_an_identity_knows_the_files_that_are_named(tmp_path: Path) -> None:
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "a.csv").write_text("1")
+    guest = b"{name: a, kind: linux, workload: {kind: trace, file: a.csv}}"
+    text = b"guests: [" + guest + b", " + guest.replace(b"a,", b"b,").replace(b"a.csv", b"b.csv") + b"]"
+    here = Original("s.yaml", text, str(tmp_path / "here"), "")
+    assert here.varied({}).files == (f"{tmp_path}/here/a.csv", f"{tmp_path}/here/b.csv")
+    seen = {here.identity({}), dataclasses.replace(here, directory=str(tmp_path / "there")).identity({})}
+    (tmp_path / "here" / "b.csv").write_bytes(b"")
+    seen.add(here.identity({}))
+    (tmp_path / "here" / "a.csv").write_text("22")
+    seen.add(here.identity({}))
+    os.utime(tmp_path / "here" / "a.csv", (1, 1))
+    seen.add(here.identity({}))
+    assert len(seen) == 5
+
+
+def test_the_workers_of_a_cluster_need_not_see_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distributed = pytest.importorskip("distributed", reason="pip install xm-tmem[dask]")
+    monkeypatch.chdir(tmp_path)
+    Path("scenario.yaml").write_text(TEXT)
+    original = Original.at("scenario.yaml")
+    points = by_identity(original, "seed=1,2")
+    Path("scenario.yaml").unlink()
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=None, host="127.0.0.1"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        client.run(os.chdir, "/")
+        with workers(dask=cluster.scheduler_address) as executor:
+            results = {result["scenario"]: result for result in run_all(original, points, executor)}
+    assert results.keys() == points.keys()
+    assert results[original.identity({"seed": "1"})]["report"] == run_point(original, {"seed": "1"})

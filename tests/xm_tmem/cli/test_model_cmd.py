@@ -31,7 +31,7 @@ class Xm:
         self.directory = directory
         (directory / "run").mkdir()
         self.environment = {
-            "PATH": os.environ["PATH"],
+            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
             "HOME": str(directory),
             "XDG_RUNTIME_DIR": str(directory / "run"),
             "XDG_STATE_HOME": str(directory / "state"),
@@ -212,9 +212,46 @@ def test_a_sweep_shows_every_run_and_goes_on_where_it_was(xm: Xm) -> None:
     again = xm(*words, "seed=1,2,3", "-o", "csv")
     assert again.stdout.splitlines()[:3] == first.stdout.splitlines()
     assert len(again.stdout.splitlines()) == 4
-    assert kept.read_text().startswith(lines[0])
+    assert [json.loads(line)["vary"] for line in kept.read_text().splitlines()] == [
+        {"seed": "1"},
+        {"seed": "2"},
+        {"seed": "3"},
+    ]
     bad = xm(*words, "weight.nobody=1")
     assert (bad.returncode, len(bad.stderr.splitlines())) == (2, 1)
+
+
+def test_a_sweep_goes_on_with_its_axes_in_another_order(xm: Xm) -> None:
+    words = ("model", "sweep", xm.file(SHORT), "--to", "results.jsonl", "-o", "csv")
+    assert xm(*words, "--vary", "seed=1", "--vary", "weight.web=3").returncode == 0
+    again = xm(*words, "--vary", "weight.web=3", "--vary", "seed=1,2")
+    assert (again.returncode, again.stderr) == (0, "")
+    rows = again.stdout.splitlines()
+    assert rows[0].startswith("weight.web,seed,")
+    assert [row[:4] for row in rows[1:]] == ["3,1,", "3,2,"]
+    assert len((xm.directory / "results.jsonl").read_text().splitlines()) == 2
+
+
+def test_results_of_a_scenario_since_edited_are_not_taken_for_its_own(xm: Xm) -> None:
+    words = ("model", "sweep", xm.file(SHORT), "--vary", "seed=1", "--to", "results.jsonl")
+    assert xm(*words).returncode == 0
+    before = (xm.directory / "results.jsonl").read_bytes()
+    xm.file(SHORT.replace("3000", "400"))
+    done = xm(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "xm: results.jsonl: line 1 is of what the scenario, a file it names, or xm was before it changed: "
+        "give another --to, or remove the file\n"
+    )
+    assert (xm.directory / "results.jsonl").read_bytes() == before
+
+
+def test_results_are_not_added_to_a_file_of_something_else(xm: Xm) -> None:
+    path = xm.file(SHORT)
+    done = xm("model", "sweep", path, "--vary", "seed=1", "--to", path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "xm: scenario.yaml: line 1 is no result of a sweep: give another --to\n"
+    assert (xm.directory / path).read_text() == SHORT
 
 
 def test_runs_are_compared(xm: Xm) -> None:
@@ -223,9 +260,28 @@ def test_runs_are_compared(xm: Xm) -> None:
     rows = json.loads(xm("model", "compare", "a.json", "b.json", "-o", "json").stdout)["comparison"]
     assert {row["where"] for row in rows} >= {"web", "db"}
     assert all(row["first"] != row["second"] for row in rows)
-    for words in (("none.json", "a.json"), ("a.json", "scenario.yaml")):
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "guests: []",
+        "{}",
+        "3",
+        "[" * 200_000,
+        '{"schema": "xm-tmem/run/1", "guests": 3, "host": []}',
+    ],
+)
+def test_what_is_no_report_of_a_run_is_named(xm: Xm, text: str | None) -> None:
+    xm.file(xm("model", "run", xm.file(SHORT), "-o", "json").stdout, "good.json")
+    if text is not None:
+        xm.file(text, "bad.json")
+    for words in (("good.json", "bad.json"), ("bad.json", "good.json")):
         done = xm("model", "compare", *words)
-        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+        assert done.stderr.startswith("xm: bad.json: ")
 
 
 TRACED = """

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -180,7 +180,9 @@ def run(
     form = require_format(session, ("table", "plain", "json", "yaml", "raw"), "`xm model run`")
     from hypervisor_model.scenario.errors import ScenarioError
     from hypervisor_model.scenario.history import History
+    from hypervisor_model.scenario.report import report
     from hypervisor_model.scenario.runner import boot
+    from xm_tmem.cli.run_report import out_of_memory
 
     try:
         runner = boot(_load(scenario))
@@ -190,8 +192,9 @@ def run(
     with drafted(page_file) as page_draft, drafted(json_file) as json_draft:
         history = History(runner) if page_draft or json_draft else None
         complete = _run(runner, history, _with_bar(session) if progress is None else progress)
+        found = report(runner, complete=complete)
         if history is not None:
-            _write_reports(runner, history, complete, page_draft, json_draft)
+            _write_reports(found, history, page_draft, json_draft)
     for name, failure in runner.failures.items():
         session.report(f"{name} ended before its time: {failure}", BadInput.__name__, BadInput.exit_status)
     if not complete and not runner.failures:
@@ -199,12 +202,13 @@ def run(
             "interrupted: the report is of what was done by then", "KeyboardInterrupt", EXIT_INTERRUPTED
         )
     if form in ("json", "yaml"):
-        from hypervisor_model.scenario.report import report
         from xm_tmem.cli.grid import serialise
 
-        session.write(serialise(form, report(runner, complete=complete), []))
+        session.write(serialise(form, found, []))
     else:
-        _show_listing(session, runner, scenario)
+        _show_listing(session, runner, scenario, found["guests"])
+    if (warning := out_of_memory(found["guests"])) is not None:
+        session.note(warning)
 
 
 def _run(runner: Runner, history: History | None, with_bar: bool) -> bool:
@@ -226,22 +230,24 @@ def _run(runner: Runner, history: History | None, with_bar: bool) -> bool:
 
 
 def _write_reports(
-    runner: Runner, history: History, complete: bool, page_draft: Draft | None, json_draft: Draft | None
+    found: Mapping[str, Any], history: History, page_draft: Draft | None, json_draft: Draft | None
 ) -> None:
     from hypervisor_model.scenario.page import page
-    from hypervisor_model.scenario.report import report
 
-    found, samples = report(runner, complete=complete), history.record()
+    samples = history.record()
     if page_draft is not None:
         page_draft.write(page(found, samples))
     if json_draft is not None:
         json_draft.write(json_line({**found, "history": samples}))
 
 
-def _show_listing(session: Session, runner: Runner, scenario: str) -> None:
-    """The final state as any other command would list it."""
+def _show_listing(
+    session: Session, runner: Runner, scenario: str, guests: Sequence[Mapping[str, Any]]
+) -> None:
+    """The final state as any other command would list it, and below it the work of the guests."""
     from xm_tmem.backends.hypercall import HypercallBackend
     from xm_tmem.backends.transport.inprocess import InProcessTransport
+    from xm_tmem.cli.run_report import work_of
     from xm_tmem.listing.select import selection
     from xm_tmem.operations.query import listed
     from xm_tmem.render.sections import short_view
@@ -257,7 +263,7 @@ def _show_listing(session: Session, runner: Runner, scenario: str) -> None:
         f"{runner.operations} operations in {runner.time_us / 1e6:.1f} s of modelled time on Xen {host.release.name}"
     )
     units = session.settings.units
-    session.write_blocks(short_view(report, selection(units=units)), units=units)
+    session.write_blocks([*short_view(report, selection(units=units)), *work_of(guests)], units=units)
 
 
 def _with_bar(session: Session) -> bool:

@@ -16,12 +16,27 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import Golden
+
+ROOT = Path(__file__).parents[3]
 SHORT = """
 guests:
   - {name: web, workload: {kind: zipf, working_set: 1MiB, operations: 3000}}
   - {name: db, max_memory: 8MiB, pools: [{persistent: true}], workload: {kind: random, operations: 1000}}
 """
 ENDLESS = SHORT.replace("operations: 3000", "operations: null, rate: 20000")
+
+
+# One guest may own no more, so that none of its swap goes to tmem; the others: a file, no swap, no disk at all.
+SWAPPING = """
+host: {memory: 64MiB, contents: tokens}
+guests:
+  - {name: full, kind: linux, memory: 8MiB, max_memory: 8MiB, kernel: 1MiB, swap: 16MiB, workload: &held
+      {kind: usemem, size: 9MiB, lifetimes: 1, hold: 1s}}
+  - {name: roomy, kind: linux, memory: 8MiB, kernel: 1MiB, workload: {kind: scan, file: 9MiB, passes: 2}}
+  - {name: starved, kind: linux, memory: 8MiB, kernel: 1MiB, swap: 0 pages, workload: *held}
+  - {name: direct, workload: {kind: random, operations: 1000}}
+"""
 
 
 class Xm:
@@ -31,7 +46,8 @@ class Xm:
         self.directory = directory
         (directory / "run").mkdir()
         self.environment = {
-            **{name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ},
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),  # this checkout, whichever is installed
             "HOME": str(directory),
             "XDG_RUNTIME_DIR": str(directory / "run"),
             "XDG_STATE_HOME": str(directory / "state"),
@@ -148,6 +164,23 @@ def test_run_prints_the_final_listing(xm: Xm) -> None:
     raw = xm("model", "run", path, "-o", "raw").stdout
     assert raw.startswith("G=Tt:")
     assert raw == xm("model", "run", path, "-o", "raw").stdout
+
+
+def test_run_shows_the_work_of_guests_that_have_a_disk(xm: Xm, golden: Golden) -> None:
+    done = xm("model", "run", xm.file(SWAPPING))
+    assert done.returncode == 0, done.stderr
+    golden("scenario/run-swapping.plain", done.stdout)
+    assert "starved ran out of memory" in done.stderr.splitlines()[-1]
+    assert len(done.stderr.splitlines()) == 2
+    report = json.loads(xm("model", "run", "scenario.yaml", "-o", "json").stdout)
+    rows = [line.split() for line in done.stdout.split("guests:\n")[1].splitlines()]
+    drivers = {guest["name"]: guest["driver"] for guest in report["guests"]}
+    for row in rows[1:]:
+        shown, counted = dict(zip(rows[0], row, strict=True)), drivers[row[0]]
+        assert int(shown["stores"]) == counted["frontswap_succ_stores"]
+        assert int(shown["failed"]) == counted["frontswap_failed_stores"]
+        assert int(shown["oom"]) == counted["out_of_memory"]
+    assert drivers["full"]["frontswap_failed_stores"] > 0
 
 
 def test_run_reports_to_programs(xm: Xm) -> None:

@@ -15,7 +15,7 @@ from xm_tmem.cli.model_sweep_cmd import compare, sweep
 from xm_tmem.cli.progress import bar, interrupts, wants_bar
 from xm_tmem.cli.session import Session, require_format
 from xm_tmem.cli.verb import Verb
-from xm_tmem.errors import EXIT_INTERRUPTED, BadInput, Failed, TmemError, Unreachable
+from xm_tmem.errors import EXIT_INTERRUPTED, BadInput, Failed, TmemError, TmemOff, Unreachable
 
 if TYPE_CHECKING:
     from hypervisor_model.scenario.history import History
@@ -250,20 +250,26 @@ def _show_listing(
     from xm_tmem.cli.run_report import work_of
     from xm_tmem.listing.select import selection
     from xm_tmem.operations.query import listed
-    from xm_tmem.render.sections import short_view
+    from xm_tmem.render.sections import Block, short_view
 
     names = {guest.domain_id: guest.name for guest in runner.guests}
     backend = HypercallBackend(f"scenario:{scenario}", InProcessTransport(runner.hypervisor, names), [])
-    report = listed(backend).report
+    units = session.settings.units
+    blocks: list[Block] = []
     if session.format == "raw":
-        session.write(report.listing.raw)
+        session.write(listed(backend).report.listing.raw)
         return
     host = runner.hypervisor
     session.note(
         f"{runner.operations} operations in {runner.time_us / 1e6:.1f} s of modelled time on Xen {host.release.name}"
     )
-    units = session.settings.units
-    session.write_blocks([*short_view(report, selection(units=units)), *work_of(guests)], units=units)
+    try:
+        blocks += short_view(listed(backend).report, selection(units=units))
+    except TmemOff:  # the run is none the worse for it: it may be there to compare with
+        session.note("tmem is off on this host: there is nothing to list")
+    blocks += work_of(guests)
+    if blocks:
+        session.write_blocks(blocks, units=units)
 
 
 def _with_bar(session: Session) -> bool:

@@ -183,6 +183,21 @@ def test_run_shows_the_work_of_guests_that_have_a_disk(xm: Xm, golden: Golden) -
     assert drivers["full"]["frontswap_failed_stores"] > 0
 
 
+def test_a_run_without_tmem_is_a_run(xm: Xm) -> None:
+    """It is what a run with tmem is compared with."""
+    path = xm.file(SWAPPING.replace("host: {", "host: {command_line: tmem=0, "))
+    done = xm("model", "run", path, "--json", "without.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == "guests:"
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == ["full", "roomy", "starved"]
+    assert "xm: tmem is off on this host: there is nothing to list" in done.stderr.splitlines()
+    assert json.loads((xm.directory / "without.json").read_text())["complete"]
+    direct = xm("model", "run", xm.file("host: {command_line: tmem=0}" + SHORT))
+    assert (direct.returncode, direct.stdout) == (0, "")
+    raw = xm("model", "run", path, "-o", "raw")
+    assert (raw.returncode, raw.stdout) == (5, ""), "a listing was asked for, and there is none"
+
+
 def test_run_reports_to_programs(xm: Xm) -> None:
     report = json.loads(xm("model", "run", xm.file(SHORT), "-o", "json").stdout)
     assert (report["schema"], report["complete"]) == ("xm-tmem/run/1", True)

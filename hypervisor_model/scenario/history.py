@@ -35,6 +35,7 @@ class History:
     def __init__(self, runner: Runner) -> None:
         self.times_us: Column = []
         self.free_pages: Column = []
+        self.tmem_idle_pages: Column = []
         self.ephemeral_pages: Column = []
         self.guests: dict[str, dict[str, Column]] = {guest.name: {} for guest in runner.guests[:MOST_GUESTS]}
         self._interval_us = SLICE_US
@@ -67,6 +68,7 @@ class History:
             self._interval_us *= 2
         self.times_us.append(time_us)
         self.free_pages.append(runner.hypervisor.heap.avail)
+        self.tmem_idle_pages.append(runner.hypervisor.heap.tmem_list_pages)
         self.ephemeral_pages.append(runner.hypervisor.tmem.eph_count)
         for guest in runner.guests[:MOST_GUESTS]:
             columns = self.guests[guest.name]
@@ -74,14 +76,18 @@ class History:
                 columns.setdefault(name, []).append(value)
 
     def _columns(self) -> list[Column]:
-        columns = [self.times_us, self.free_pages, self.ephemeral_pages]
+        columns = [self.times_us, self.free_pages, self.tmem_idle_pages, self.ephemeral_pages]
         return columns + [column for guest in self.guests.values() for column in guest.values()]
 
     def record(self) -> dict[str, Any]:
         """All of it as JSON has it."""
         return {
             "time_s": [time_us / 1e6 for time_us in self.times_us],
-            "host": {"free_pages": list(self.free_pages), "ephemeral_pages": list(self.ephemeral_pages)},
+            "host": {
+                "free_pages": list(self.free_pages),
+                "tmem_idle_pages": list(self.tmem_idle_pages),
+                "ephemeral_pages": list(self.ephemeral_pages),
+            },
             "guests": [
                 {"name": name, **{figure: list(column) for figure, column in columns.items()}}
                 for name, columns in self.guests.items()

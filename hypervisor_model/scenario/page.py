@@ -45,7 +45,8 @@ td { white-space: nowrap; } .number, th + th { text-align: right; }
 </style>
 """
 EXPLANATION: Final = {
-    "Memory": "What each domain owns, its persistent tmem pages included, and what of the host nobody uses.",
+    "Memory": "What each domain owns, its persistent tmem pages included; what of the host is free; what is idle in "
+    "tmem: on its own list, with nothing in it, and not free until tmem is made to give it back.",
     "Disk pages": "Solid: read and written. Dashed: as it would have been without tmem, each page that tmem took or "
     "gave counted as one written to the disk or read from it.",
     "Hit rate": "Gets that found their page, in each sixtieth of the run; no line where there were no gets.",
@@ -85,9 +86,14 @@ def _plots(history: Mapping[str, Any]) -> list[str]:
     def lines(figure: str) -> list[Line]:
         return [Line(guest["name"], _mib(guest[figure]), at) for at, guest in enumerate(guests)]
 
-    free = Line("free on the host", _mib(history["host"]["free_pages"]), len(guests), dashed=True)
+    unused = [
+        Line(name, _mib(history["host"][figure]), len(guests) + at, dashed=True)
+        for at, (name, figure) in enumerate(
+            (("free on the host", "free_pages"), ("idle in tmem", "tmem_idle_pages"))
+        )
+    ]
     plots = [
-        plot("Memory", "MiB", times_s, [*lines("owned_pages"), free]),
+        plot("Memory", "MiB", times_s, [*lines("owned_pages"), *unused]),
         *(
             plot(title, "MiB in tmem", times_s, lines(figure))
             for title, figure in (

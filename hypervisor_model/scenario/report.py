@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What came of a run: a record of the host and one for each guest, of numbers and text only.
 
+Host      `free_pages` are the heap's; `tmem_idle_pages` are empty ones on tmem's own list (Ta of the listing).
 Units     pages, calls and modelled seconds. Counters are tmem's own, since boot; what a guest's driver counted stands
           under `driver`, where its keys cannot be mistaken for tmem's.
 """
@@ -41,6 +42,7 @@ def host_report(runner: Runner) -> dict[str, Any]:
         "operations": runner.operations,
         "frames": heap.frames,
         "free_pages": heap.avail,
+        "tmem_idle_pages": heap.tmem_list_pages,
         "tmem_operations": tmem.total_tmem_ops,
         "tmem_errors": tmem.errored_tmem_ops,
         "ephemeral_pages": tmem.eph_count,

@@ -48,6 +48,7 @@ def test_the_last_sample_is_the_report() -> None:
     assert history["time_s"][0] == 0
     assert history["time_s"][-1] == found["host"]["modelled_s"]
     assert history["host"]["free_pages"][-1] == found["host"]["free_pages"]
+    assert history["host"]["tmem_idle_pages"][-1] == found["host"]["tmem_idle_pages"]
     assert history["host"]["ephemeral_pages"][-1] == found["host"]["ephemeral_pages"] > 0
     for samples, guest in zip(history["guests"], found["guests"], strict=True):
         for figure, values in samples.items():
@@ -67,6 +68,13 @@ def test_a_long_run_has_as_many_samples_as_fit_at_even_distances() -> None:
     )
     gets = history["guests"][0]["gets"]
     assert gets == sorted(gets)
+
+
+def test_pages_that_tmem_keeps_idle_are_those_of_the_listing() -> None:
+    runner = boot(load_text(LINUX))
+    idle = sampled(runner)["host"]["tmem_idle_pages"]
+    assert idle[-1] > 0
+    assert f",Ta:{idle[-1]}," in runner.hypervisor.list_text(use_long=True)
 
 
 def test_an_interrupted_run_goes_on_with_the_same_samples() -> None:

@@ -81,7 +81,7 @@ def test_a_page_has_every_plot_and_every_figure() -> None:
     elements = Elements(page(found, history))
     titles = ("Memory", "Ephemeral pages", "Hit rate", "Disk pages")
     assert elements.names.count("figure") == len(titles)
-    for text in (*titles, "disky", "disky without tmem", "direct", "free on the host"):
+    for text in (*titles, "disky", "disky without tmem", "direct", "free on the host", "idle in tmem"):
         assert text in [piece.strip() for piece in elements.text]
     assert "direct without tmem" not in elements.text, "it has no disk"
     for guest in found["guests"]:

@@ -222,7 +222,7 @@ BALLOONS: Final[Mapping[str, tuple[str, Schema]]] = {
         },
     ),
     "xenballoond": (
-        "The daemon of 2008: have what is committed, or what the host's balancer says if there is one.",
+        "The daemon of 2008: goes by what is committed, or by the host's balancer if there is one.",
         {
             "interval": _whole("Seconds between two rounds.", 1, 86_400, 1),
             "down_hysteresis": _whole("A round gives up the surplus divided by this.", 1, 1_000, 10),

@@ -72,6 +72,15 @@ def test_clones_fit_only_with_deduplication() -> None:
     assert max(guest["hit_ratio"] for guest in apart["guests"]) < 0.1
 
 
+def test_memory_goes_to_the_guest_whose_turn_it_is() -> None:
+    runner = booted("balancer")
+    for second, larger, smaller in ((70, "day", "night"), (110, "night", "day")):
+        while runner.advance(STEP, second * 1_000_000):
+            pass
+        owned = {guest["name"]: guest["owned_pages"] for guest in report(runner, complete=False)["guests"]}
+        assert owned[larger] > 2 * owned[smaller]
+
+
 def test_a_full_domain_puts_no_persistent_page() -> None:
     full, roomy = finished((EXAMPLES / "persistent.yaml").read_text())["guests"]
     assert full["driver"]["frontswap_succ_stores"] == 0 < full["driver"]["frontswap_failed_stores"]

@@ -58,14 +58,16 @@ class Balancer:
 
     Shared out is what these guests have and what the heap would give them: its free pages, and those with which tmem
     would give way.  Persistent pages are neither, and count against their guest's maximum.
+    `targets` are those of the last run, by guest.
     """
 
-    __slots__ = ("_followers", "_hypervisor", "_policy")
+    __slots__ = ("_followers", "_hypervisor", "_policy", "targets")
 
     def __init__(self, hypervisor: Hypervisor, policy: str) -> None:
         self._hypervisor = hypervisor
         self._policy = policy
         self._followers: list[_Follower] = []
+        self.targets: dict[str, int] = {}
 
     def add(self, name: str, domain_id: int, daemon: DaemonBalloon, *, weight: int) -> None:
         """A guest that has booted. Its minimum is the one its daemon has for that much memory."""
@@ -83,9 +85,9 @@ class Balancer:
     def run(self, _now_ns: int) -> None:
         """Look at the guests and set their targets."""
         members = [_member(follower) for follower in self._followers]
-        targets = POLICIES[self._policy](members, self.available)
+        self.targets = POLICIES[self._policy](members, self.available)
         for follower in self._followers:
-            follower.daemon.directed_kb = targets[follower.name] * PAGE_KB
+            follower.daemon.directed_kb = self.targets[follower.name] * PAGE_KB
 
 
 def _member(follower: _Follower) -> Member:

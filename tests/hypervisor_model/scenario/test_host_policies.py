@@ -16,7 +16,7 @@ from hypervisor_model.guests.guest import Guest
 from hypervisor_model.guests.tmem_policy import Metered
 from hypervisor_model.hypervisor import Hypervisor
 from hypervisor_model.scenario.errors import ScenarioError
-from hypervisor_model.scenario.host_policies import HostTimer, TmemSharing
+from hypervisor_model.scenario.host_policies import Balancer, HostTimer, TmemSharing
 from hypervisor_model.scenario.load import load_text
 from hypervisor_model.scenario.runner import Runner, boot
 
@@ -70,6 +70,12 @@ def outcome(runner: Runner) -> tuple[Any, ...]:
     return reports, owned(runner), runner.hypervisor.list_text(use_long=True), runner.position
 
 
+def balancer_of(runner: Runner) -> Balancer:
+    balancer = runner._timers[0]._action.__self__  # type: ignore[attr-defined]
+    assert isinstance(balancer, Balancer)
+    return balancer
+
+
 def go_to_second(runner: Runner, second: int) -> None:
     while runner.advance(1000, second * SECOND_US):
         pass
@@ -89,6 +95,19 @@ def test_what_the_guests_have_stays_within_the_host(policy: str) -> None:
         assert isinstance(guest.driver, Guest)
         assert guest.driver.memory.totalram == pages
     runner.hypervisor.check()
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_targets_are_within_what_there_is(policy: str) -> None:
+    """On a host that cannot give both guests what they need."""
+    text = TURNS.replace("memory: 80MiB", "memory: 60MiB").replace("delay: 20s", "delay: 10s")
+    runner = boot(load_text(text.replace("squeeze", policy)))
+    go_to_second(runner, 18)
+    balancer = balancer_of(runner)
+    balancer.run(18)
+    assert sum(persistent(runner)) > 0
+    assert sum(balancer.targets.values()) + sum(persistent(runner)) <= 60 * MB
+    assert min(balancer.targets.values()) >= 20 * MB, "the daemon's minimum"
 
 
 def test_memory_follows_the_need() -> None:
@@ -120,8 +139,12 @@ def test_without_a_balancer_the_daemon_goes_by_what_is_committed() -> None:
 def test_persistent_pages_count_against_what_a_guest_can_grow_to() -> None:
     runner = boot(load_text(TURNS.replace("max_memory: 64MiB", "max_memory: 28MiB")))
     go_to_second(runner, 20)
-    assert persistent(runner)[0] > 0
-    assert owned(runner)[0] + persistent(runner)[0] <= 28 * MB
+    held = persistent(runner)[0]
+    assert held > 0
+    assert owned(runner)[0] + held <= 28 * MB
+    balancer = balancer_of(runner)
+    balancer.run(20)
+    assert balancer.targets["early"] == 28 * MB - held
     runner.hypervisor.check()
 
 
@@ -158,6 +181,21 @@ def test_a_timer_is_due_at_multiples_of_its_interval() -> None:
     for now_us in (0, 10_000, 20_000, 20_000, 60_000):
         timer.run(now_us)
     assert times == [15_000_000, 30_000_000, 45_000_000, 60_000_000]
+
+
+def test_a_timer_acts_when_every_guest_has_got_to_it_and_no_further() -> None:
+    clocks: list[list[int]] = []
+    times: list[int] = []
+    runner = boot(load_text(DIRECT.replace("KIND", "greedy")))
+
+    def look(now_ns: int) -> None:
+        times.append(now_ns // 1000)
+        clocks.append([guest.driver.time_us for guest in runner.guests])
+
+    runner._timers = (HostTimer(500_000, look),)
+    runner.run()
+    assert times == [500_000, 1_000_000, 1_500_000]
+    assert clocks == [[now_us, now_us] for now_us in times]
 
 
 def run_direct(kind: str) -> tuple[list[int], list[int]]:

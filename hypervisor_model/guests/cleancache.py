@@ -30,6 +30,12 @@ def file_handle_oid(words: tuple[int, ...]) -> int | None:
     return oid
 
 
+def uuid_words(text: str) -> tuple[int, int]:
+    """uuid[0] and uuid[1] of NEW_POOL as Linux makes them of a file system's uuid: bytes 0..7, little-endian."""
+    raw = bytes.fromhex(text.replace("-", ""))
+    return int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little")
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Cleancache:
     """The front end of one guest. A `mount` is what init_fs returned and every other call takes."""

@@ -18,6 +18,7 @@ ZERO, TEXT, COMPRESSIBLE, RANDOM, SPARSE = range(5)
 CLASSES: Final = ("zero", "text", "compressible", "random", "sparse")
 ZERO_TOKEN: Final = bytes(9)
 SHARED: Final = 1 << 63  # in a token's number: the page is of an image that several guests were cloned from
+CLUSTER: Final = 1 << 62  # and is of a file system that several guests have mounted at once
 
 # Share of a page that is left after LZO, in 256ths: text 1/2, compressible 1/4, random none, sparse 1/8.
 COMPRESSED_256THS: Final = (1, 128, 64, 256, 32)
@@ -53,21 +54,24 @@ class Contents:
     """The pages of one guest. File pages are told by key and version, anonymous ones by a running number.
 
     `image`: guests with the same image number find equal bytes in files they have not written to.
+    `cluster`: the same for the files of mount 0 alone, a cluster's file system; up to 22 bits.
     """
 
-    __slots__ = ("_anon", "_file", "_image", "_private", "_repeat", "_serial")
+    __slots__ = ("_anon", "_file", "_first", "_image", "_private", "_repeat", "_serial")
 
     def __init__(
         self,
         guest: int,
         *,
         image: int | None = None,
+        cluster: int | None = None,
         file_mix: dict[str, float] = FILE_MIX,
         anon_mix: dict[str, float] = ANON_MIX,
         anon_repeat: int = 0,
     ) -> None:
         self._private = (guest & 0x7FFF) << 40
         self._image = self._private if image is None else SHARED | (image & 0x7FFF) << 40
+        self._first = self._image if cluster is None else SHARED | CLUSTER | (cluster & 0x3FFFFF) << 40
         self._file = class_table(file_mix)
         self._anon = class_table(anon_mix)
         self._repeat = anon_repeat  # in 256ths: anonymous pages that repeat one of 16 common contents
@@ -75,13 +79,14 @@ class Contents:
 
     def file_page(self, key: int, version: int = 0) -> bytes:
         """The token of a file's page; `version` counts the times it was written."""
+        image = self._image if key > _ANY_FS else self._first
         if self._image is not self._private:
             key &= _ANY_FS  # files of an image are the same wherever they are mounted
         mixed = ((key + version) * _SPREAD) & _WORD
         kind = self._file[mixed >> 56]
         if not kind:
             return ZERO_TOKEN
-        owner = self._private if version else self._image
+        owner = self._private if version else image
         # Forty bits of the spread key tell pages of one owner apart (two in a million pages may coincide).
         return (kind << 64 | mixed >> 24 ^ owner).to_bytes(9, "big")
 

@@ -6,14 +6,16 @@ Left out  schemas' `kind` of the guest itself and the keys of every guest, which
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from hypervisor_model.guests.balloon import Balloon, DaemonBalloon, SelfBalloon
-from hypervisor_model.guests.cleancache import Cleancache
+from hypervisor_model.guests.cleancache import Cleancache, uuid_words
 from hypervisor_model.guests.contents import Contents, ExpandedContents
 from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.files import UnreadableFile
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.guest import Guest
+from hypervisor_model.guests.handle import TmemHandle
 from hypervisor_model.guests.lru import OneList, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.recording import Recording, ReplayedGuest
@@ -109,6 +111,10 @@ def _choice(text: str, kinds: Mapping[str, tuple[str, Schema]], default: str | N
     return schema
 
 
+UUID_PATTERN: Final = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+
+_MOUNT: Final = _whole("Which of the guest's file systems it works on, counted from 0.", 0, 30, 0)
+
 WORKLOADS: Final[Mapping[str, tuple[str, Schema]]] = {
     "compile": (
         "make -jN of a kernel, over and over.",
@@ -117,6 +123,7 @@ WORKLOADS: Final[Mapping[str, tuple[str, Schema]]] = {
             "sources": _whole("Source files in the tree.", 1, 100_000, 500),
             "builds": _endless("So many builds, one after the other; null: no end.", 1),
             "heap": _pages("What one compilation grows to.", "16MiB"),
+            "mount": _MOUNT,
         },
     ),
     "oltp": (
@@ -127,6 +134,7 @@ WORKLOADS: Final[Mapping[str, tuple[str, Schema]]] = {
             "transactions": _endless("So many; null: no end.", 20_000),
             "clients": _whole("Threads that do them.", 1, 256, 4),
             "skew": _share("How much the popular pages are preferred.", 0.8),
+            "mount": _MOUNT,
         },
     ),
     "zipf": (
@@ -142,17 +150,23 @@ WORKLOADS: Final[Mapping[str, tuple[str, Schema]]] = {
                 "maximum": 1,
                 "default": 0.0,
             },
+            "mount": _MOUNT,
         },
     ),
     "scan": (
         "One file from end to end, again and again.",
-        {"file": _pages("The file.", "64MiB"), "passes": _endless("So often; null: no end.", 4)},
+        {
+            "file": _pages("The file.", "64MiB"),
+            "passes": _endless("So often; null: no end.", 4),
+            "mount": _MOUNT,
+        },
     ),
     "grep": (
         "A tree of small files from end to end, again and again.",
         {
             "files": _whole("Files in the tree.", 1, 1_000_000, 5_000),
             "passes": _whole("So often.", 1, 1_000_000, 3),
+            "mount": _MOUNT,
         },
     ),
     "usemem": (
@@ -250,7 +264,28 @@ LINUX: Final[Mapping[str, Any]] = {
     ),
     "swap": _pages("The swap device.", "512MiB", 0),
     "cleancache": _flag("Offer clean file pages to tmem.", True),
+    "filesystems": _whole(
+        "File systems mounted, each with a pool of its own as long as Xen gives it one: 16 in a domain, frontswap's "
+        "among them. The `mount` of a workload says which it works on.",
+        1,
+        31,
+        1,
+    ),
+    "shared_uuid": {
+        "description": "The first file system, mount 0, is a cluster's, as ocfs2: guests that give the same uuid have "
+        "equal files there and share its pool, where Xen lets them: 4.12 asks for tmem-shared-auth first, 4.3 "
+        "with tmem_shared_auth only. What one writes, the others do not see.",
+        "type": "string",
+        "pattern": UUID_PATTERN,
+        "x-expected": "a uuid (xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx in hexadecimal)",
+    },
     "frontswap": _flag("Offer pages on their way to swap to tmem.", True),
+    "writethrough": _flag("Write to the swap device what frontswap has taken, too.", False),
+    "exclusive_gets": _flag(
+        "A page loaded from frontswap counts as gone from it. Linux never had this on for Xen, where the copy "
+        "stays: the guest pays for pages of no use until their slots are used again.",
+        False,
+    ),
     "lists": {
         "description": "How pages are chosen for eviction.",
         "enum": ["lru", "active-inactive"],
@@ -311,6 +346,11 @@ def linux_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
         return "kernel", f"{kernel} pages leave nothing of the {memory} of memory"
     if workload["kind"] == "analytics" and workload.get("live", 0) > workload["heap"]:
         return "workload.live", f"{workload['live']} pages are more than the {workload['heap']} of the heap"
+    if workload.get("mount", 0) >= spec["filesystems"]:
+        return (
+            "workload.mount",
+            f"no {workload['mount']} among {spec['filesystems']} counted from 0: see filesystems",
+        )
     balloon = spec["balloon"]
     if "reserved" in balloon and balloon["generation"] != "4.x":
         return "balloon.reserved", f"the driver of Linux {balloon['generation']} keeps nothing in reserve"
@@ -333,37 +373,62 @@ def make_linux(boot: "Boot") -> Guest:
     spec = boot.spec
     handle = boot.tmem
     cleancache = Cleancache(handle if spec["cleancache"] else None)
-    cleancache.init_fs()
+    cluster = uuid_words(spec["shared_uuid"]) if "shared_uuid" in spec else None
+    for mount in range(spec["filesystems"]):
+        if mount or cluster is None:
+            cleancache.init_fs()
+        else:
+            cleancache.init_shared_fs(cluster)
     page_maker = ExpandedContents if boot.hypervisor.contents == "pages" else Contents
     memory = GuestMemory(
         boot.memory,
         reserved=spec.get("kernel", min(KERNEL_PAGES, boot.memory // 2)),
         disk=Disk(seek_ns=spec["disk_seek"] * 1_000),
-        contents=page_maker(boot.domain_id, image=spec.get("image")),
+        contents=page_maker(
+            boot.domain_id,
+            image=spec.get("image"),
+            cluster=None if cluster is None else crc32(repr(cluster).encode()) >> 10,
+        ),
         cleancache=cleancache,
-        frontswap=Frontswap(handle) if spec["frontswap"] and spec["swap"] else None,
+        frontswap=_frontswap(spec, handle),
         swap=SwapDevice(spec["swap"]),
         lists=TwoLists() if spec["lists"] == "active-inactive" else OneList(),
         readahead=spec["readahead"],
         inode_limit=spec["inodes"],
     )
-    guest = Guest(memory, _threads(spec["workload"], boot.seed, _image_seed(boot)), vcpus=spec["vcpus"])
+    guest = Guest(
+        memory,
+        _threads(spec["workload"], boot.seed, _image_seed(boot, spec["workload"])),
+        vcpus=spec["vcpus"],
+    )
     _add_balloon(spec["balloon"], boot, guest)
     return guest
 
 
-def _image_seed(boot: "Boot") -> str | None:
-    """What guests of one image have in common: the scenario's seed and the image; None for a guest of its own."""
-    image = boot.spec.get("image")
-    return None if image is None else f"{boot.seed.removesuffix(boot.name)}image {image}"
+def _frontswap(spec: Mapping[str, Any], handle: TmemHandle) -> Frontswap | None:
+    if not spec["frontswap"] or not spec["swap"]:
+        return None
+    return Frontswap(handle, writethrough=spec["writethrough"], exclusive_gets=spec["exclusive_gets"])
+
+
+def _image_seed(boot: "Boot", workload: Mapping[str, Any]) -> str | None:
+    """What guests with equal files have in common: the scenario's seed and the image, or the cluster's file system.
+
+    None for files of the guest's own.
+    """
+    spec, scenario_seed = boot.spec, boot.seed.removesuffix(boot.name)
+    if "shared_uuid" in spec and workload.get("mount") == 0:
+        return f"{scenario_seed}cluster {uuid_words(spec['shared_uuid'])}"
+    return f"{scenario_seed}image {spec['image']}" if "image" in spec else None
 
 
 def _threads(workload: Mapping[str, Any], seed: str, image_seed: str | None) -> Sequence[Workload]:
     """The threads of a workload. `image_seed` says what its files are like, `seed` what is done to them when."""
-    kind = workload["kind"]
+    kind, mount = workload["kind"], workload.get("mount", 0)
     if kind == "compile":
         shape = CompileShape(sources=workload["sources"], heap_pages=workload["heap"])
-        return Build(seed, shape, builds=workload["builds"], image_seed=image_seed).jobs(workload["jobs"])
+        build = Build(seed, shape, builds=workload["builds"], mount=mount, image_seed=image_seed)
+        return build.jobs(workload["jobs"])
     if kind == "oltp":
         total, clients = workload["transactions"], workload["clients"]
         return [
@@ -375,6 +440,7 @@ def _threads(workload: Mapping[str, Any], seed: str, image_seed: str | None) -> 
                 image_seed=image_seed,
                 buffer_pages=workload["buffer"] // clients,
                 region=number + 1,
+                mount=mount,
             )
             for number in range(clients)
         ]
@@ -388,12 +454,13 @@ def _threads(workload: Mapping[str, Any], seed: str, image_seed: str | None) -> 
                 skew=workload["skew"],
                 image_seed=image_seed,
                 write_share=workload["writes"],
+                mount=mount,
             )
         ]
     if kind == "scan":
-        return [Scan(pages=workload["file"], passes=workload["passes"])]
+        return [Scan(pages=workload["file"], passes=workload["passes"], mount=mount)]
     if kind == "grep":
-        tree = FileTree(image_seed or seed, files=workload["files"], mean_pages=2.6)
+        tree = FileTree(image_seed or seed, files=workload["files"], mean_pages=2.6, mount=mount)
         return [TreeScan(tree, passes=workload["passes"])]
     if kind == "usemem":
         return [

@@ -13,8 +13,8 @@ import random
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from hypervisor_model.guests.cleancache import uuid_words
 from hypervisor_model.scenario.content import CLASSES, PageMaker
-from hypervisor_model.scenario.quantities import uuid_words
 from hypervisor_model.scenario.schema import closed, flag, quantity, uuid_text, whole
 from hypervisor_model.scenario.workload import make_pattern
 

@@ -36,9 +36,3 @@ def parse_quantity(text: str, quantity: str) -> int:
     scaled = int(whole + fraction) * factor
     scale: int = 10 ** len(fraction) << (PAGE_SHIFT if quantity == "pages" else 0)
     return -(-scaled // scale)
-
-
-def uuid_words(text: str) -> tuple[int, int]:
-    """uuid[0] and uuid[1] of NEW_POOL as Linux makes them of a file system's uuid: bytes 0..7, little-endian."""
-    raw = bytes.fromhex(text.replace("-", ""))
-    return int.from_bytes(raw[:8], "little"), int.from_bytes(raw[8:], "little")

@@ -3,7 +3,13 @@
 
 import pytest
 
-from hypervisor_model.guests.cleancache import MAX_FILE_SYSTEMS, NO_POOL, Cleancache, file_handle_oid
+from hypervisor_model.guests.cleancache import (
+    MAX_FILE_SYSTEMS,
+    NO_POOL,
+    Cleancache,
+    file_handle_oid,
+    uuid_words,
+)
 from hypervisor_model.guests.frontswap import Frontswap, iswiz, oswiz
 from tests.hypervisor_model.guests.standin import StandIn
 
@@ -197,3 +203,7 @@ def test_quirk_frontswap_shrink_never_takes_the_last_pages_of_a_device() -> None
         frontswap.store(0, slot, PAGE)
     assert frontswap.shrink(0, lambda device, pages: pytest.fail("shrinks")) == 0
     assert frontswap.shrink(0, lambda device, pages: pages, last_pages_stay=False) == 15
+
+
+def test_uuids_are_taken_apart_as_linux_does() -> None:
+    assert uuid_words("01020304-0506-0708-090a-0b0c0d0e0f10") == (0x0807060504030201, 0x100F0E0D0C0B0A09)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from hypervisor_model.scenario.quantities import parse_quantity, uuid_words
+from hypervisor_model.scenario.quantities import parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,3 @@ def test_times(text: str, us: int) -> None:
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="write 64MiB, 2GiB or 20 pages"):
         parse_quantity(text, "pages")
-
-
-def test_uuids_are_taken_apart_as_linux_does() -> None:
-    assert uuid_words("01020304-0506-0708-090a-0b0c0d0e0f10") == (0x0807060504030201, 0x100F0E0D0C0B0A09)

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from hypervisor_model.guests.balloon import Balloon, DaemonBalloon, SelfBalloon
 from hypervisor_model.guests.cleancache import Cleancache, uuid_words
-from hypervisor_model.guests.contents import Contents, ExpandedContents
+from hypervisor_model.guests.contents import ANON_MIX, FILE_MIX, Contents, ExpandedContents
 from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.files import UnreadableFile
 from hypervisor_model.guests.frontswap import Frontswap
@@ -254,6 +254,30 @@ BALLOONS: Final[Mapping[str, tuple[str, Schema]]] = {
     ),
 }
 
+_CLASS_TEXTS: Final[Mapping[str, str]] = {
+    "zero": "Nothing but zeros.",
+    "text": "Compresses to half.",
+    "compressible": "Compresses to a quarter.",
+    "random": "Does not compress.",
+    "sparse": "An eighth of noise, then zeros to the end.",
+}
+
+
+def _mix(text: str, default: Mapping[str, float]) -> Schema:
+    """The shares of the classes of pages; those left out are 0. Without the key it is `default`."""
+    own = ", ".join(f"{share:.0%} {name}" for name, share in default.items())
+    shares = {
+        name: {"description": what, "type": "number", "minimum": 0, "maximum": 1_000_000}
+        for name, what in _CLASS_TEXTS.items()
+    }
+    return {
+        "description": f"{text}, in shares of any unit. Left out: {own}.",
+        "type": "object",
+        "properties": shares,
+        "additionalProperties": False,
+    }
+
+
 LINUX: Final[Mapping[str, Any]] = {
     "workload": _choice("What runs in it.", WORKLOADS),
     "vcpus": _whole("Virtual CPUs.", 1, 128, 1),
@@ -302,6 +326,8 @@ LINUX: Final[Mapping[str, Any]] = {
         "minimum": 0,
         "maximum": 32_767,
     },
+    "file_content": _mix("What is in pages of files", FILE_MIX),
+    "anonymous_content": _mix("What is in pages on their way to swap", ANON_MIX),
     "disk_seek": _time("A seek of its disk.", "8ms"),
     "balloon": _choice("What moves memory between guest and host.", BALLOONS, default="none"),
 }
@@ -351,6 +377,9 @@ def linux_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
             "workload.mount",
             f"no {workload['mount']} among {spec['filesystems']} counted from 0: see filesystems",
         )
+    for name in ("file_content", "anonymous_content"):
+        if name in spec and not any(spec[name].values()):
+            return name, "pages of nothing: every share is 0"
     balloon = spec["balloon"]
     if "reserved" in balloon and balloon["generation"] != "4.x":
         return "balloon.reserved", f"the driver of Linux {balloon['generation']} keeps nothing in reserve"
@@ -388,6 +417,8 @@ def make_linux(boot: "Boot") -> Guest:
             boot.domain_id,
             image=spec.get("image"),
             cluster=None if cluster is None else crc32(repr(cluster).encode()) >> 10,
+            file_mix=spec.get("file_content", FILE_MIX),
+            anon_mix=spec.get("anonymous_content", ANON_MIX),
         ),
         cleancache=cleancache,
         frontswap=_frontswap(spec, handle),

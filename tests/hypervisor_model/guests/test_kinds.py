@@ -9,7 +9,7 @@ import pytest
 
 from hypervisor_model.checkpoint import resume, write_snapshot
 from hypervisor_model.guests.cleancache import Cleancache
-from hypervisor_model.guests.contents import Contents, ExpandedContents
+from hypervisor_model.guests.contents import COMPRESSIBLE, RANDOM, ZERO, Contents, ExpandedContents
 from hypervisor_model.guests.costs import Costs
 from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.frontswap import Frontswap
@@ -386,3 +386,26 @@ def test_a_guest_whose_file_breaks_ends_and_the_others_go_on(tmp_path: Path, pie
         assert reports[2]["accesses"] == 3 * 5 * 256
         assert "failure" not in reports[2]
         assert sum(guest.operations for guest in each.guests) == each.operations
+
+
+@pytest.mark.parametrize("contents", ["tokens", "pages"])
+def test_pages_hold_what_the_scenario_says(tmp_path: Path, contents: str) -> None:
+    more = "file_content: {zero: 1, random: 1}, anonymous_content: {compressible: 0.5}"
+    runner = runner_of(tmp_path, GUEST.format(more=more, workload=SMALL["scan"]), contents=contents)
+    driver = runner.guests[0].driver
+    assert isinstance(driver, Guest)
+    made = driver.memory.contents
+    files = [made.file_page(number) for number in range(200)]
+    zeros = sum(not any(page) for page in files)
+    assert 80 < zeros < 120
+    assert len(set(files)) == 201 - zeros
+    if contents == "tokens":
+        assert {page[0] for page in files} == {ZERO, RANDOM}
+        assert {made.anon_page()[0] for _ in range(200)} == {COMPRESSIBLE}
+
+
+@pytest.mark.parametrize("key", ["file_content", "anonymous_content"])
+@pytest.mark.parametrize("mix", ["{}", "{text: 0}"])
+def test_a_mix_of_nothing_is_refused(tmp_path: Path, key: str, mix: str) -> None:
+    complaint = complaint_of(tmp_path, GUEST.format(more=f"{key}: {mix}", workload=SMALL["scan"]))
+    assert f"guests[0].{key}: pages of nothing" in complaint

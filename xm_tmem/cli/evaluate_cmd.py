@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from xm_tmem.cli.progress import bar, wants_bar
 from xm_tmem.cli.session import Session, require_format
 from xm_tmem.cli.verb import Verb, option
-from xm_tmem.errors import BadInput, CheckFailed
+from xm_tmem.errors import BadInput, CheckFailed, Failed
 
 if TYPE_CHECKING:
     from hypervisor_model.evaluation import Result, Scenario
@@ -56,26 +56,32 @@ def evaluate(session: Session, suite: str, jobs: int | None, path: str | None) -
         cases = chosen(suite)
     except ValueError as error:
         raise BadInput(str(error)) from None
+    if path is not None:
+        _write(path, "a", "")  # what cannot be written is better known now than after minutes
     with Endings():  # so that whatever ends this process also ends those of the scenarios
         results = _run(session, suite, len(cases), len(os.sched_getaffinity(0)) if jobs is None else jobs)
-    if path is not None:
-        try:
-            with open(path, "w", encoding="utf-8") as stream:
-                stream.write(render.markdown(results))
-        except OSError as error:
-            raise BadInput(f"cannot write {path}: {error.strerror}") from None
-    if form == "json":
-        import json
-
-        session.write(
-            json.dumps({"schema": "xm-tmem/evaluation/1", "results": render.records(results)}, indent=2)
-            + "\n"
-        )
-    else:
-        session.write(render.text(results))
+    try:
+        session.write(_as_json(render.records(results)) if form == "json" else render.text(results))
+    finally:  # of the two, what can be had
+        if path is not None:
+            _write(path, "w", render.markdown(results))
     failed = [result.scenario for result in results if result.scenario[0] == "X" and result.verdict != "PASS"]
     if failed:
         raise CheckFailed(f"not exact: {', '.join(failed)}")
+
+
+def _as_json(records: list[dict[str, Any]]) -> str:
+    import json
+
+    return json.dumps({"schema": "xm-tmem/evaluation/1", "results": records}, indent=2) + "\n"
+
+
+def _write(path: str, mode: str, text: str) -> None:
+    try:
+        with open(path, mode, encoding="utf-8") as stream:
+            stream.write(text)
+    except OSError as error:
+        raise Failed(f"cannot write {path}: {error.strerror}") from None
 
 
 def _run(session: Session, suite: str, cases: int, jobs: int) -> list[Result]:

@@ -22,6 +22,36 @@ def test_an_exact_scenario_is_run_and_judged(xm: Xm, tmp_path: Path) -> None:
     assert "selfballoon-golden" in report.read_text(encoding="utf-8")
 
 
+def test_a_report_that_cannot_be_written_is_known_before_the_run(xm: Xm, tmp_path: Path) -> None:
+    path = tmp_path / "nowhere" / "evaluation.md"
+    done = xm("evaluate", "--suite", "reference", "--write", str(path))
+    assert (done.status, done.out) == (1, "")
+    assert done.err == f"xm: cannot write {path}: No such file or directory\n", "nothing was run"
+
+
+def test_results_are_printed_when_the_report_fails_after_all(xm: Xm) -> None:
+    done = xm("evaluate", "--suite", "X6", "--write", "/dev/full", "-q")
+    assert (done.status, done.err) == (1, "xm: cannot write /dev/full: No space left on device\n")
+    assert "selfballoon-golden" in done.out
+
+
+def test_a_report_that_is_there_stays_until_there_is_another(
+    xm: Xm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = tmp_path / "evaluation.md"
+    report.write_text("earlier", encoding="utf-8")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hypervisor_model.evaluation.run", interrupted)
+        assert xm("evaluate", "--suite", "X6", "--write", str(report)).status == 130
+    assert report.read_text(encoding="utf-8") == "earlier"
+    assert xm("evaluate", "--suite", "X6", "--write", str(report)).status == 0
+    assert report.read_text(encoding="utf-8").startswith("#")
+
+
 def test_what_is_no_scenario_is_refused(xm: Xm) -> None:
     done = xm("evaluate", "--suite", "X99")
     assert (done.status, done.out) == (2, "")

@@ -17,6 +17,7 @@ from xm_tmem.errors import BadInput, Failed
 from xm_tmem.render.sections import Fact
 
 MAX_REPORT_BYTES = 64 << 20
+DISK_FIGURES = ("file_pages_read", "file_pages_written", "swap_ins", "swap_outs")
 
 Result = dict[str, Any]
 
@@ -146,28 +147,50 @@ def failures_in(result: Result) -> list[tuple[str, str]]:
 
 
 def show_sweep(session: Session, results: Sequence[Result]) -> None:
-    """A row for each run: what was varied, how the host fared, each guest's hit ratio. Machines get whole reports."""
+    """A row for each run: what was varied, how the host fared, each guest's hit ratio. Machines get whole reports.
+
+    Guests with a disk also have their modelled seconds and their disk's pages.
+    """
     if session.format in ("json", "jsonl", "yaml"):
         whole = {"schema": "xm-tmem/sweep-results/1", "runs": list(results)}
         session.write(serialise(session.format, whole, list(results)))
         return
     varied = list(results[0]["vary"]) if results else []
-    guests = list(dict.fromkeys(guest["name"] for result in results for guest in result["report"]["guests"]))
+    runs = [{guest["name"]: guest for guest in result["report"]["guests"]} for result in results]
+    names = list(dict.fromkeys(name for run in runs for name in run))
+    with_disk = [name for name in names if any(_disk_pages(run.get(name, {})) is not None for run in runs)]
     headings = [Heading(key, "text", "as given with --vary") for key in varied]
     headings += [Heading("ephemeral_pages", "pages"), Heading("evicted", "count")]
-    headings += [Heading(f"hit_ratio.{name}", "ratio", "gets that found their page") for name in guests]
-    show_rows(session, "sweep", headings, [_row(result, varied, guests) for result in results])
+    headings += [Heading(f"hit_ratio.{name}", "ratio", "gets that found their page") for name in names]
+    for name in with_disk:
+        headings.append(Heading(f"modelled_s.{name}", "seconds", "the guest's own time"))
+        headings.append(Heading(f"disk_pages.{name}", "count", "read and written, files and swap"))
+    rows = []
+    for result, run in zip(results, runs, strict=True):
+        host = result["report"]["host"]
+        row = [result["vary"].get(key) for key in varied]
+        row += [_number(host, "ephemeral_pages"), _number(host, "evicted")]
+        row += [_number(run.get(name, {}), "hit_ratio") for name in names]
+        for name in with_disk:
+            guest = run.get(name, {})
+            row += [_number(guest, "modelled_s"), _disk_pages(guest)]
+        rows.append(row)
+    show_rows(session, "sweep", headings, rows)
 
 
-def _row(result: Result, varied: Sequence[str], guests: Sequence[str]) -> list[Any]:
-    host: Mapping[str, Any] = result["report"]["host"]
-    ratios = {guest["name"]: guest["hit_ratio"] for guest in result["report"]["guests"]}
-    return [
-        *(result["vary"].get(key) for key in varied),
-        host["ephemeral_pages"],
-        host["evicted"],
-        *(ratios.get(name) for name in guests),
-    ]
+def _disk_pages(guest: Mapping[str, Any]) -> int | float | None:
+    """Pages that went from or to the guest's disk; None of a guest without one."""
+    driver = guest.get("driver")
+    if not isinstance(driver, dict):
+        return None
+    pages = [_number(driver, figure) for figure in DISK_FIGURES]
+    return None if None in pages else sum(each for each in pages if each is not None)
+
+
+def _number(record: Mapping[str, Any], key: str) -> int | float | None:
+    """What a file has there, if it is a number that can be shown."""
+    value = record.get(key)
+    return value if isinstance(value, (int, float)) and abs(value) < 1 << 64 else None
 
 
 def show_comparison(session: Session, rows: Sequence[Sequence[Any]]) -> None:

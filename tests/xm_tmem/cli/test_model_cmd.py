@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -267,6 +268,24 @@ def test_a_sweep_shows_every_run_and_goes_on_where_it_was(xm: Xm) -> None:
     ]
     bad = xm(*words, "weight.nobody=1")
     assert (bad.returncode, len(bad.stderr.splitlines())) == (2, 1)
+
+
+def test_a_sweep_shows_time_and_disk_of_guests_that_have_one(xm: Xm) -> None:
+    linux = (
+        "  - {name: builder, kind: linux, memory: 24MiB, kernel: 8MiB,\n"
+        "     workload: {kind: compile, jobs: 2, sources: 6, builds: 1, heap: 4MiB}}\n"
+    )
+    words = ("model", "sweep", xm.file(SHORT + linux), "--vary", "vcpus.builder=1,2", "-o")
+    done = xm(*words, "csv")
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert list(rows[0])[-2:] == ["modelled_s.builder", "disk_pages.builder"]
+    assert "disk_pages.web" not in rows[0]
+    assert float(rows[0]["modelled_s.builder"]) > float(rows[1]["modelled_s.builder"])
+    runs = json.loads(xm(*words, "json").stdout)["runs"]
+    driver = next(guest for guest in runs[0]["report"]["guests"] if guest["name"] == "builder")["driver"]
+    pages = sum(driver[key] for key in ("file_pages_read", "file_pages_written", "swap_ins", "swap_outs"))
+    assert int(rows[0]["disk_pages.builder"]) == pages > 0
 
 
 def test_a_sweep_goes_on_with_its_axes_in_another_order(xm: Xm) -> None:

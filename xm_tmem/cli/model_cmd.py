@@ -213,17 +213,21 @@ def run(
 
 def _run(runner: Runner, history: History | None, with_bar: bool) -> bool:
     """Run to the end, to the first Ctrl-C or to the first guest that fails, between two operations; was it the end?"""
-    total = runner.operations_total
+    total: float | None = runner.operations_total
     # Where operations are not known beforehand, a duration may be what ends the run.
-    by_time = total is None and not runner.endless and runner.lasts_for_a_time
+    by_time = total is None
+    if by_time and runner.lasts_for_a_time:
+        total = runner.duration_us / 1e6
     start = time.monotonic()
-    with interrupts() as interrupted, bar(
-        "operations", runner.duration_us if by_time else total, shown=with_bar
-    ) as show:  # fmt: skip
+    what = "modelled seconds" if by_time else "operations"
+    with interrupts() as interrupted, bar(what, total, shown=with_bar) as show:
 
         def step(runner: Runner) -> bool:
-            rate = runner.operations / max(time.monotonic() - start, 1e-9)
-            show(runner.time_us if by_time else runner.operations, f"{rate:,.0f}/s")
+            rate = f"{runner.operations / max(time.monotonic() - start, 1e-9):,.0f} operations/s"
+            if by_time:
+                show(runner.time_us / 1e6, f"{runner.time_us / 1e6:,.1f}, {rate}")
+            else:
+                show(runner.operations, rate)
             return not interrupted() and not runner.failures
 
         return runner.run(step) if history is None else history.run(runner, step)

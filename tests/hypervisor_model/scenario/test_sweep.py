@@ -148,15 +148,16 @@ def test_an_identity_is_of_all_a_result_comes_from(original: Original, tmp_path:
 def test_an_identity_knows_the_files_that_are_named(tmp_path: Path) -> None:
     for place in ("here", "there"):
         (tmp_path / place).mkdir()
-        (tmp_path / place / "a.csv").write_text("1")
+        for file in ("a.csv", "b.csv"):
+            (tmp_path / place / file).write_text("1,1\n")
     guest = b"{name: a, kind: linux, workload: {kind: trace, file: a.csv}}"
     text = b"guests: [" + guest + b", " + guest.replace(b"a,", b"b,").replace(b"a.csv", b"b.csv") + b"]"
     here = Original("s.yaml", text, str(tmp_path / "here"), "")
     assert here.varied({}).files == (f"{tmp_path}/here/a.csv", f"{tmp_path}/here/b.csv")
     seen = {here.identity({}), dataclasses.replace(here, directory=str(tmp_path / "there")).identity({})}
-    (tmp_path / "here" / "b.csv").write_bytes(b"")
+    (tmp_path / "here" / "b.csv").write_text("1,1\n1,2\n")
     seen.add(here.identity({}))
-    (tmp_path / "here" / "a.csv").write_text("22")
+    (tmp_path / "here" / "a.csv").write_text("1,22\n")
     seen.add(here.identity({}))
     os.utime(tmp_path / "here" / "a.csv", (1, 1))
     seen.add(here.identity({}))

@@ -13,11 +13,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from hypervisor_model.scenario.load import load_text
+from hypervisor_model.scenario.runner import boot
 from tests.conftest import Golden
+from xm_tmem.cli import model_cmd
+from xm_tmem.cli.progress import Show
 
 ROOT = Path(__file__).parents[3]
 SHORT = """
@@ -247,6 +252,40 @@ def test_progress_on_request(xm: Xm) -> None:
     done = xm("model", "run", xm.file(SHORT), "--progress")
     assert done.returncode == 0
     assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("scenario", "duration_us", "what", "total"),
+    [
+        (SHORT, None, "operations", 4000),
+        (ENDLESS, 2_000_000, "modelled seconds", 2.0),
+        (SWAPPING, None, "modelled seconds", None),
+        (SWAPPING, 100_000_000, "modelled seconds", 100.0),
+    ],
+)
+def test_progress_is_of_what_is_known(
+    monkeypatch: pytest.MonkeyPatch, scenario: str, duration_us: int | None, what: str, total: float | None
+) -> None:
+    runner = boot(load_text(scenario))
+    runner.duration_us = runner.duration_us if duration_us is None else duration_us
+    bars: list[tuple[str, float | None]] = []
+    shown: list[tuple[float, str]] = []
+
+    @contextmanager
+    def bar(what: str, total: float | None, *, shown: bool) -> Iterator[Show]:
+        bars.append((what, total))
+        yield show
+
+    def show(done: float, note: str) -> None:
+        shown.append((done, note))
+
+    monkeypatch.setattr(model_cmd, "bar", bar)
+    assert model_cmd._run(runner, None, with_bar=True)
+    assert bars == [(what, total)]
+    done, note = shown[-1]
+    assert done == (runner.operations if what == "operations" else runner.time_us / 1e6)
+    assert note.endswith(" operations/s")
+    assert note.startswith(f"{done:,.1f}, ") == (what != "operations")
 
 
 def test_a_sweep_shows_every_run_and_goes_on_where_it_was(xm: Xm) -> None:

@@ -49,7 +49,9 @@ EXPLANATION: Final = {
     "tmem: on its own list, with nothing in it, and not free until tmem is made to give it back.",
     "Disk pages": "Solid: read and written. Dashed: as it would have been without tmem, each page that tmem took or "
     "gave counted as one written to the disk or read from it.",
-    "Hit rate": "Gets that found their page, in each sixtieth of the run; no line where there were no gets.",
+    "Hit rate": "Gets that found their page, in each sixtieth of the run; no line where there were no gets. As in the "
+    "guests' hit ratio, a get from a pool without pages is not counted: Xen answers it before it counts. In cleancache "
+    "hit percent it is a miss.",
 }
 
 
@@ -58,9 +60,11 @@ def page(report: Mapping[str, Any], history: Mapping[str, Any]) -> str:
     host, guests = report["host"], report["guests"]
     name = escaped(report["scenario"])
     parts = [HEAD, f"<title>{name}: run</title>\n", STYLE, f"</head>\n<body>\n<h1>{name}</h1>\n"]
+    if report["description"]:
+        parts.append(f"<p>{escaped(report['description'])}</p>")
     parts.append(
         f"<p>{host['operations']:,} operations in {host['modelled_s']:,.1f} s of modelled time on Xen "
-        f"{escaped(host['release'])}, as <code>{escaped(host['quirks'])}</code> has it, booted with "
+        f"{escaped(host['release'])}, quirks <code>{escaped(host['quirks'])}</code>, booted with "
         f"<code>{escaped(host['command_line'])}</code>.</p>"
     )
     if not report["complete"]:
@@ -69,9 +73,10 @@ def page(report: Mapping[str, Any], history: Mapping[str, Any]) -> str:
         parts.append(
             f"<p>The plots show the first {MOST_GUESTS} of {len(guests)} guests; the tables have all.</p>"
         )
-    parts += ['<div class="plots">', *_plots(history), "</div>"]
+    plots = _plots(history)
+    parts += ['<div class="plots">', *plots.values(), "</div>"]
     parts.append("<ul>")
-    parts += [f"<li><b>{title}</b> {text}</li>" for title, text in EXPLANATION.items()]
+    parts += [f"<li><b>{title}</b> {text}</li>" for title, text in EXPLANATION.items() if title in plots]
     parts.append("</ul>")
     parts.append(_guests_table(guests))
     parts += _driver_tables(guests)
@@ -80,7 +85,8 @@ def page(report: Mapping[str, Any], history: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _plots(history: Mapping[str, Any]) -> list[str]:
+def _plots(history: Mapping[str, Any]) -> dict[str, str]:
+    """The plots by title; those of what the run did not have are left out."""
     times_s, guests = history["time_s"], history["guests"]
 
     def lines(figure: str) -> list[Line]:
@@ -92,18 +98,12 @@ def _plots(history: Mapping[str, Any]) -> list[str]:
             (("free on the host", "free_pages"), ("idle in tmem", "tmem_idle_pages"))
         )
     ]
-    plots = [
-        plot("Memory", "MiB", times_s, [*lines("owned_pages"), *unused]),
-        *(
-            plot(title, "MiB in tmem", times_s, lines(figure))
-            for title, figure in (
-                ("Ephemeral pages", "ephemeral_pages"),
-                ("Persistent pages", "persistent_pages"),
-            )
-            if any(any(guest[figure]) for guest in guests)
-        ),
-        plot("Hit rate", "% of gets", *_hit_rates(times_s, guests)),
-    ]
+    plots = {"Memory": plot("Memory", "MiB", times_s, [*lines("owned_pages"), *unused])}
+    for title, figure in (("Ephemeral pages", "ephemeral_pages"), ("Persistent pages", "persistent_pages")):
+        if any(any(guest[figure]) for guest in guests):
+            plots[title] = plot(title, "MiB in tmem", times_s, lines(figure))
+    if any(any(guest["gets"]) for guest in guests):
+        plots["Hit rate"] = plot("Hit rate", "% of gets", *_hit_rates(times_s, guests))
     disks = [(at, guest) for at, guest in enumerate(guests) if "disk_pages" in guest]
     if disks:
         solid = [Line(guest["name"], _mib(guest["disk_pages"]), at) for at, guest in disks]
@@ -112,7 +112,7 @@ def _plots(history: Mapping[str, Any]) -> list[str]:
             for at, guest in disks
         ]
         both = [line for pair in zip(solid, dashed, strict=True) for line in pair]
-        plots.append(plot("Disk pages", "MiB since boot", times_s, both))
+        plots["Disk pages"] = plot("Disk pages", "MiB since boot", times_s, both)
     return plots
 
 

@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 SCHEMA: Final = "xm-tmem/run/1"
 
 
-def report(runner: Runner, *, complete: bool) -> dict[str, Any]:
-    """The whole report; `complete` is False for a run that was cut short."""
+def report(runner: Runner, *, complete: bool, description: str = "") -> dict[str, Any]:
+    """The whole report; `complete` is False for a run that was cut short, `description` the scenario's own."""
     return {
         "schema": SCHEMA,
         "scenario": runner.file,
+        "description": description,
         "complete": complete,
         "host": host_report(runner),
         "guests": [guest_report(runner, guest) for guest in runner.guests],

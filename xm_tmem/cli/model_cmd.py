@@ -185,14 +185,15 @@ def run(
     from xm_tmem.cli.run_report import out_of_memory
 
     try:
-        runner = boot(_load(scenario))
+        loaded = _load(scenario)
+        runner = boot(loaded)
     except ScenarioError as error:
         raise BadInput(str(error)) from None
     # What cannot be written is better known now than after the run.
     with drafted(page_file) as page_draft, drafted(json_file) as json_draft:
         history = History(runner) if page_draft or json_draft else None
         complete = _run(runner, history, _with_bar(session) if progress is None else progress)
-        found = report(runner, complete=complete)
+        found = report(runner, complete=complete, description=loaded.description)
         if history is not None:
             _write_reports(found, history, page_draft, json_draft)
     for name, failure in runner.failures.items():

@@ -60,11 +60,13 @@ class Elements(HTMLParser):
         self.text.append(data)
 
 
-def run(*, complete: bool = True) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    runner = boot(load_text(SCENARIO))
+def run(
+    text: str = SCENARIO, *, complete: bool = True, description: str = ""
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    runner = boot(load_text(text))
     history = History(runner)
     assert history.run(runner)
-    return report(runner, complete=complete), history.record()
+    return report(runner, complete=complete, description=description), history.record()
 
 
 def named(name: str) -> str:
@@ -73,7 +75,7 @@ def named(name: str) -> str:
     for guest in (*found["guests"], *history["guests"]):
         guest["name"] = name
     host = {**found["host"], "command_line": name}
-    return page({**found, "scenario": name, "host": host}, history)
+    return page({**found, "scenario": name, "description": name, "host": host}, history)
 
 
 def test_a_page_has_every_plot_and_every_figure() -> None:
@@ -91,6 +93,32 @@ def test_a_page_has_every_plot_and_every_figure() -> None:
     assert not any("interrupted" in text for text in elements.text)
     partial = Elements(page(*run(complete=False)))
     assert any("interrupted" in text for text in partial.text)
+
+
+def test_a_page_shows_no_hit_rate_of_a_run_without_gets() -> None:
+    """With tmem off, or with pools that nobody reads: an empty plot would say nothing."""
+    text = page(*run(SCENARIO.replace("host: {", "host: {command_line: tmem=0, ")))
+    assert "Hit rate" not in text
+    assert "Ephemeral pages" not in text
+    assert Elements(text).names.count("figure") == 2
+    assert "In cleancache hit percent it is a miss" in page(*run())
+
+
+def test_gets_from_a_pool_without_pages_count_as_the_caption_says() -> None:
+    found, _ = run(
+        "host: {contents: tokens}\nguests: [{name: g, kind: linux, memory: 4MiB, kernel: 1MiB,"
+        " workload: {kind: scan, file: 1MiB, passes: 2}}]"
+    )
+    (guest,) = found["guests"]
+    assert guest["driver"]["cleancache_failed_gets"] == 256, "each page once, before tmem has any"
+    assert (guest["gets"], guest["hit_ratio"]) == (0, None)
+
+
+def test_a_page_says_what_the_scenario_says_of_itself() -> None:
+    text = page(*run(description="What <b>this</b> shows."))
+    assert "<p>What &lt;b&gt;this&lt;/b&gt; shows.</p>" in text
+    assert "quirks <code>xen</code>" in text
+    assert "<p></p>" not in page(*run())
 
 
 def test_without_tmem_the_disk_would_do_what_tmem_did() -> None:

@@ -205,8 +205,10 @@ def test_a_run_without_tmem_is_a_run(xm: Xm) -> None:
 
 
 def test_run_reports_to_programs(xm: Xm) -> None:
-    report = json.loads(xm("model", "run", xm.file(SHORT), "-o", "json").stdout)
+    text = "description: Two of a kind." + SHORT
+    report = json.loads(xm("model", "run", xm.file(text), "-o", "json").stdout)
     assert (report["schema"], report["complete"]) == ("xm-tmem/run/1", True)
+    assert report["description"] == "Two of a kind."
     assert [guest["driver"]["operations"] for guest in report["guests"]] == [3000, 1000]
 
 

@@ -5,6 +5,7 @@ Left out  schemas' `kind` of the guest itself and the keys of every guest, which
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, Final
 from zlib import crc32
 
@@ -27,7 +28,7 @@ from hypervisor_model.guests.workloads.analytics import Analytics
 from hypervisor_model.guests.workloads.compile import Build, CompileShape
 from hypervisor_model.guests.workloads.database import Oltp
 from hypervisor_model.guests.workloads.files import FileTree, TreeScan
-from hypervisor_model.guests.workloads.synthetic import Idle, Scan, Usemem, Zipf
+from hypervisor_model.guests.workloads.synthetic import Idle, InTurn, Scan, Usemem, Zipf
 from hypervisor_model.guests.workloads.traced import Traced
 from hypervisor_model.guests.xenballoond import Config, Xenballoond
 
@@ -110,6 +111,8 @@ def _choice(text: str, kinds: Mapping[str, tuple[str, Schema]], default: str | N
         schema["default"] = {}
     return schema
 
+
+REGIONS: Final = 256  # of memory, for each workload: as many as it may have threads
 
 UUID_PATTERN: Final = r"^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
 
@@ -280,6 +283,15 @@ def _mix(text: str, default: Mapping[str, float]) -> Schema:
 
 LINUX: Final[Mapping[str, Any]] = {
     "workload": _choice("What runs in it.", WORKLOADS),
+    "workloads": {
+        "description": "Instead of workload: several, side by side. On one file system they may meet in its "
+        "files; each `mount` has its own.",
+        "type": "array",
+        "items": _choice("One of them.", WORKLOADS),
+        "minItems": 1,
+        "maxItems": 16,
+    },
+    "in_turn": _flag("The workloads come one after the other, each thread going on when it is done.", False),
     "vcpus": _whole("Virtual CPUs.", 1, 128, 1),
     "kernel": _pages(
         "Memory that holds neither file nor anonymous pages; left out, 16MiB, or half of a memory below 32MiB.",
@@ -365,18 +377,27 @@ def make_recorded(boot: "Boot") -> ReplayedGuest:
     )
 
 
+def workloads_of(spec: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The workloads of a Linux guest, however it names them."""
+    return spec["workloads"] if "workloads" in spec else [spec["workload"]]
+
+
 def linux_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
     """What the schema cannot say of the keys of a Linux guest."""
-    kernel, memory, workload = spec.get("kernel", 0), spec["memory"], spec["workload"]
+    if "workload" not in spec and "workloads" not in spec:
+        return "workload", "is missing: what runs in the guest"
+    if "workload" in spec and "workloads" in spec:
+        return "workloads", "either these or a workload"
+    kernel, memory = spec.get("kernel", 0), spec["memory"]
     if kernel and kernel >= memory:
         return "kernel", f"{kernel} pages leave nothing of the {memory} of memory"
-    if workload["kind"] == "analytics" and workload.get("live", 0) > workload["heap"]:
-        return "workload.live", f"{workload['live']} pages are more than the {workload['heap']} of the heap"
-    if workload.get("mount", 0) >= spec["filesystems"]:
-        return (
-            "workload.mount",
-            f"no {workload['mount']} among {spec['filesystems']} counted from 0: see filesystems",
-        )
+    for place, workload in enumerate(workloads_of(spec)):
+        key = "workload" if "workload" in spec else f"workloads[{place}]"
+        if workload["kind"] == "analytics" and workload.get("live", 0) > workload["heap"]:
+            return f"{key}.live", f"{workload['live']} pages are more than the {workload['heap']} of the heap"
+        if workload.get("mount", 0) >= spec["filesystems"]:
+            problem = f"no {workload['mount']} among {spec['filesystems']} counted from 0: see filesystems"
+            return f"{key}.mount", problem
     for name in ("file_content", "anonymous_content"):
         if name in spec and not any(spec[name].values()):
             return name, "pages of nothing: every share is 0"
@@ -427,11 +448,7 @@ def make_linux(boot: "Boot") -> Guest:
         readahead=spec["readahead"],
         inode_limit=spec["inodes"],
     )
-    guest = Guest(
-        memory,
-        _threads(spec["workload"], boot.seed, _image_seed(boot, spec["workload"])),
-        vcpus=spec["vcpus"],
-    )
+    guest = Guest(memory, _all_threads(boot), vcpus=spec["vcpus"])
     _add_balloon(spec["balloon"], boot, guest)
     return guest
 
@@ -453,13 +470,34 @@ def _image_seed(boot: "Boot", workload: Mapping[str, Any]) -> str | None:
     return f"{scenario_seed}image {spec['image']}" if "image" in spec else None
 
 
-def _threads(workload: Mapping[str, Any], seed: str, image_seed: str | None) -> Sequence[Workload]:
-    """The threads of a workload. `image_seed` says what its files are like, `seed` what is done to them when."""
+def _all_threads(boot: "Boot") -> Sequence[Workload]:
+    """The threads of all workloads. Several on one file system find the same files there, each has other memory."""
+    groups = []
+    for place, workload in enumerate(workloads_of(boot.spec)):
+        seed, image_seed = boot.seed, _image_seed(boot, workload)
+        if place:
+            seed, image_seed = f"{seed} {place}", image_seed or seed
+        groups.append(_threads(workload, seed, image_seed, place * REGIONS + 1))
+    if boot.spec["in_turn"]:
+        return [
+            InTurn([one for one in turns if one is not None])
+            for turns in zip_longest(*groups, fillvalue=None)
+        ]
+    return list(chain(*groups))
+
+
+def _threads(
+    workload: Mapping[str, Any], seed: str, image_seed: str | None, region: int
+) -> Sequence[Workload]:
+    """The threads of a workload. `image_seed` says what its files are like, `seed` what is done to them when.
+
+    `region`: the first of the regions of memory that are its own.
+    """
     kind, mount = workload["kind"], workload.get("mount", 0)
     if kind == "compile":
         shape = CompileShape(sources=workload["sources"], heap_pages=workload["heap"])
         build = Build(seed, shape, builds=workload["builds"], mount=mount, image_seed=image_seed)
-        return build.jobs(workload["jobs"])
+        return build.jobs(workload["jobs"], region)
     if kind == "oltp":
         total, clients = workload["transactions"], workload["clients"]
         return [
@@ -470,7 +508,7 @@ def _threads(workload: Mapping[str, Any], seed: str, image_seed: str | None) -> 
                 skew=workload["skew"],
                 image_seed=image_seed,
                 buffer_pages=workload["buffer"] // clients,
-                region=number + 1,
+                region=region + number,
                 mount=mount,
             )
             for number in range(clients)
@@ -496,7 +534,7 @@ def _threads(workload: Mapping[str, Any], seed: str, image_seed: str | None) -> 
     if kind == "usemem":
         return [
             Usemem(
-                region=1,
+                region=region,
                 pages=workload["size"],
                 lifetimes=workload["lifetimes"],
                 delay_ns=workload["delay"] * 1_000,
@@ -506,7 +544,7 @@ def _threads(workload: Mapping[str, Any], seed: str, image_seed: str | None) -> 
     if kind == "analytics":
         return [
             Analytics(
-                region=1,
+                region=region,
                 pages=workload["heap"],
                 live=workload.get("live", -(-workload["heap"] // 2)),
                 rounds=workload["rounds"],
@@ -514,7 +552,7 @@ def _threads(workload: Mapping[str, Any], seed: str, image_seed: str | None) -> 
             )
         ]
     if kind == "idle":
-        return [Idle(region=1, committed=workload["committed"], seconds=workload["seconds"])]
+        return [Idle(region=region, committed=workload["committed"], seconds=workload["seconds"])]
     return [Traced(workload["file"], workload["format"], limit=workload["limit"])]
 
 

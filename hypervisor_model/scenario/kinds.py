@@ -14,7 +14,9 @@ _WORKLOAD_LIMITS: Final = ("builds", "transactions", "accesses", "passes", "seco
 
 
 def _linux_is_endless(spec: Mapping[str, Any]) -> bool:
-    return any(spec["workload"].get(limit, 1) is None for limit in _WORKLOAD_LIMITS)
+    return any(
+        workload.get(limit, 1) is None for workload in kinds.workloads_of(spec) for limit in _WORKLOAD_LIMITS
+    )
 
 
 DEFAULT_KIND: Final = "direct"
@@ -31,7 +33,6 @@ GUEST_KINDS: Final[Mapping[str, GuestKind]] = {
         summary="A guest kernel's memory under a workload: page cache, swap, cleancache, frontswap, balloon.",
         properties=kinds.LINUX,
         make=kinds.make_linux,
-        required=("workload",),
         complaint=kinds.linux_complaint,
         endless=_linux_is_endless,
     ),

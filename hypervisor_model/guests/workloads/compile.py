@@ -85,8 +85,9 @@ class Build:
         self.header_weights = list(accumulate(1 / (rank + 4) for rank in range(shape.headers)))
         self.headers = range(shape.headers)
 
-    def jobs(self, count: int) -> list["Job"]:
-        return [Job(self, region) for region in range(1, count + 1)]
+    def jobs(self, count: int, region: int = 1) -> list["Job"]:
+        """So many jobs; their heaps are `region` and those after it."""
+        return [Job(self, region + number) for number in range(count)]
 
     def take_source(self) -> int:
         """The number of the next source to compile; -1: this build is compiled and has to be linked."""

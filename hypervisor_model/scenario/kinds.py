@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from hypervisor_model.guests import kinds
+from hypervisor_model.guests import keys, kinds
 from hypervisor_model.scenario import direct
 from hypervisor_model.scenario.driver import GuestKind
 
@@ -31,14 +31,14 @@ GUEST_KINDS: Final[Mapping[str, GuestKind]] = {
     ),
     "linux": GuestKind(
         summary="A guest kernel's memory under a workload: page cache, swap, cleancache, frontswap, balloon.",
-        properties=kinds.LINUX,
+        properties=keys.LINUX,
         make=kinds.make_linux,
         complaint=kinds.linux_complaint,
         endless=_linux_is_endless,
     ),
     "recorded": GuestKind(
         summary="What a real Linux guest asked of tmem, from a recording.",
-        properties=kinds.RECORDED,
+        properties=keys.RECORDED,
         make=kinds.make_recorded,
         required=("file",),
         complaint=kinds.recorded_complaint,

@@ -16,7 +16,7 @@ from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.guest import Guest, Thread
 from hypervisor_model.guests.handle import anon_key
 from hypervisor_model.guests.inodes import InodeCache
-from hypervisor_model.guests.kinds import BALLOONS, WORKLOADS
+from hypervisor_model.guests.keys import BALLOONS, WORKLOADS
 from hypervisor_model.guests.lru import OneList, Pressure, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.swap import SwapDevice

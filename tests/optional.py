@@ -25,6 +25,7 @@ MODULES = {  # module -> the extra or package that has it
     "prometheus_client": "xm-tmem[metrics]",
     "lz4": "xm-tmem[lz4]",
     "distributed": "xm-tmem[dask]",
+    "zstandard": "xm-tmem[traces]",
 }
 
 

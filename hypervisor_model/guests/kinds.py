@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The guest kinds `linux` and `recorded` of a scenario file: complaints about their keys, and the drivers made of them."""
+"""The guest kinds `linux` and `recorded` of a scenario file: complaints about their keys, and their drivers."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, zip_longest

@@ -2,7 +2,10 @@
 """Recordings and public traces: read as written, and refused when they are not what they are said to be."""
 
 import gzip
+import random
 import struct
+import sys
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -146,11 +149,57 @@ def test_msr(tmp_path: Path) -> None:
 
 
 def test_oracle_general(tmp_path: Path) -> None:
-    raw = struct.pack("<IQIq", 7, 5, 4096, -1) + struct.pack("<IQIq", 8, 1 << 32 | 9, 512, 3)
+    raw = struct.pack("<IQIq", 7, 5, 65536, -1) + struct.pack("<IQIq", 8, 2 << 22 | 9, 4097, 3)
+    raw += struct.pack("<IQIq", 9, (1 << 64) - 1, 0xFFFFFFFF, 3) + struct.pack("<IQIq", 9, 6, 0, 3)
     assert list(read_trace(trace_of(tmp_path, raw), "oracle")) == [
-        Access(7_000_000_000, file_key(0, 0) + 5, 1, False),
-        Access(8_000_000_000, file_key(0, 1) + 9, 1, False),
+        Access(7_000_000_000, file_key(0, 5), 16, False),
+        Access(8_000_000_000, file_key(0, 9) + (2 << 20), 2, False),
+        Access(9_000_000_000, file_key(0, (1 << 22) - 1) + (4095 << 20), 1 << 20, False),
+        Access(9_000_000_000, file_key(0, 6), 1, False),
     ]
+
+
+def test_msr_disks_of_one_number_in_two_hosts_are_two(tmp_path: Path) -> None:
+    lines = ["1,usr,1,Read,0,1,1", "1,web,1,Read,0,1,1", "1,usr,1,Write,0,1,1", "1,usr,0,Read,0,1,1"]
+    found = list(read_trace(trace_of(tmp_path, "\n".join(lines)), "msr"))
+    assert [access.first for access in found] == [file_key(0, at) for at in (0, 1, 0, 2)]
+    many = "\n".join(f"1,usr,{number},Read,0,1,1" for number in range(4097))
+    with pytest.raises(TraceError, match="line 4097: more than 4096 disks"):
+        list(read_trace(trace_of(tmp_path, many), "msr"))
+
+
+def test_zstd_is_read_as_a_stream(tmp_path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard", reason="zstandard is not installed (pip: xm-tmem[traces])")
+    rng = random.Random(1)
+    raw = b"".join(struct.pack("<IQIq", at, rng.randrange(1 << 22), 4096, -1) for at in range(20_000))
+    expected = list(read_trace(trace_of(tmp_path, raw), "oracle"))
+    half = len(raw) // 2
+    frames = zstandard.compress(raw[:half]) + zstandard.compress(raw[half:])
+    assert list(read_trace(trace_of(tmp_path, frames), "oracle")) == expected
+    lines = zstandard.compress(b"".join(b"1,%d\n" % number for number in range(20_000)))
+    assert len(list(read_trace(trace_of(tmp_path, lines), "csv"))) == 20_000
+    whole = zstandard.compress(raw)
+    for cut in (100, len(whole) // 2, len(whole) - 1):
+        with pytest.raises(TraceError, match="cut off"):
+            list(read_trace(trace_of(tmp_path, whole[:cut]), "oracle"))
+    with pytest.raises(TraceError, match="trace: "):
+        list(read_trace(trace_of(tmp_path, whole[:2000] + b"garbage" * 1000), "oracle"))
+    bomb = trace_of(tmp_path, zstandard.compress(bytes(1 << 28)))
+    tracemalloc.start()
+    try:
+        assert next(read_trace(bomb, "oracle"))
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1 << 26
+
+
+def test_zstd_without_its_package_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(TraceError, match=r"pip install 'xm-tmem\[traces\]'"):
+        list(read_trace(trace_of(tmp_path, b"\x28\xb5\x2f\xfd"), "oracle"))
 
 
 def test_csv_and_gzip(tmp_path: Path) -> None:
@@ -175,7 +224,6 @@ def test_csv_and_gzip(tmp_path: Path) -> None:
         ("csv", "1" * 5000, "longer than"),
         ("msr", f"1,h,0,Read,0,{1 << 40},1\n", "a request of"),
         ("oracle", "too short", "cut off in record 0"),
-        ("csv", b"\x28\xb5\x2f\xfd", "zstd"),
     ],
 )
 def test_a_bad_trace_is_refused_with_its_line(

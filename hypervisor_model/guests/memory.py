@@ -213,8 +213,10 @@ class GuestMemory:
         if self.swap.key_of.get(slot) != key or key in self.lists.pages:
             return now_ns
         costs = self.costs
+        taken = False  # out of frontswap: nothing but memory has the page now
         if self.frontswap is not None and self.frontswap.load(self.swap.device, slot) is not None:
             now_ns += costs.get_hit_ns + costs.hypercall_ns
+            taken = self.frontswap.exclusive_gets
         else:
             self.swap_ins += 1
             now_ns += costs.io_ns
@@ -223,7 +225,7 @@ class GuestMemory:
                 self.major_faults += 1
                 self.wait_until_ns = done_ns
         self.lists.add(key, 0)
-        if self.swap.crowded or (self.frontswap is not None and self.frontswap.exclusive_gets):
+        if taken or self.swap.crowded:
             self.make_dirty(key)
         return now_ns
 

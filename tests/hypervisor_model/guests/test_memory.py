@@ -12,7 +12,7 @@ from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.guest import Guest
 from hypervisor_model.guests.handle import anon_key, file_key
-from hypervisor_model.guests.lru import OneList, TwoLists
+from hypervisor_model.guests.lru import DIRTY, OneList, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.swap import SwapDevice
 from hypervisor_model.guests.work import Action, Open, Release, Remove, Touch
@@ -269,6 +269,17 @@ def test_a_page_read_from_swap_is_written_although_reading_around_it_evicts() ->
     slots = memory.swap.used
     run(memory, *[Touch([heap + number], write=True) for number in (3, 17, 9, 25, 1, 30)])
     assert memory.swap.used < slots + 6  # the written ones gave theirs up, whether they are still here or not
+
+
+def test_what_an_exclusive_get_did_not_find_is_as_clean_as_the_disk() -> None:
+    for room, dirty in ((64, True), (0, False)):
+        memory = memory_over(StandIn(0, room=room), 8, swap=64)
+        assert memory.frontswap is not None
+        memory.frontswap.exclusive_gets = True
+        heap = anon_key(1)
+        run(memory, Touch(range(heap, heap + 12), write=True), Touch([heap]))
+        assert bool(memory.pages[heap] & DIRTY) == dirty
+        assert (heap in memory.swap.slot_of) == (not dirty)
 
 
 @pytest.mark.parametrize("lists", ["one", "two"])

@@ -37,7 +37,10 @@ def put_into_words(session: Session, compat: bool, file: BinaryIO) -> None:
     report = read_report(text, connection=f"replay:{'-' if piped else file.name}", timestamp=timestamp)
     listing = report.listing
     if not (listing.global_ or listing.clients or listing.pools or listing.shared or listing.perf):
-        raise BadInput(f"{'standard input' if piped else file.name} has no line of a listing")
+        where = "standard input" if piped else file.name
+        raise BadInput(
+            f"{where} has no line of a listing as `xl tmem-list -l` and `xm tmem-list -o raw` print it"
+        )
     if session.machine:
         session.write(render_listing(report, selection(), session.format, use_long=True))
     else:

@@ -222,7 +222,8 @@ def test_list_parse_of_a_missing_file_is_one_line(xm: Xm) -> None:
 def test_list_parse_of_what_has_nothing_of_a_listing_is_refused(xm: Xm, tmp_path: Path, text: str) -> None:
     path = tmp_path / "diary"
     path.write_text(text)
-    assert xm("tmem-list-parse", str(path)) == (2, "", f"xm: {path} has no line of a listing\n")
+    told = f"xm: {path} has no line of a listing as `xl tmem-list -l` and `xm tmem-list -o raw` print it\n"
+    assert xm("tmem-list-parse", str(path)) == (2, "", told)
 
 
 def test_list_parse_of_garbage_says_what_it_did_not_understand(xm: Xm, tmp_path: Path) -> None:

@@ -354,6 +354,13 @@ class Hypervisor:
             raise KeyError(domid)
         control.set_weight(self.tmem, client, weight)
 
+    def set_cap(self, domid: int, cap: int) -> None:
+        """Raises KeyError if there is no such client."""
+        client = control.client_named(self.tmem, domid)
+        if client is None:
+            raise KeyError(domid)
+        client.cap = cap
+
     def toggle_freeze_key(self) -> None:
         """Freeze all clients, thaw them the next time (C: tmem_freeze_all)."""
         self.tmem.freeze_key = not self.tmem.freeze_key

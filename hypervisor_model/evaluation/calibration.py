@@ -22,13 +22,14 @@ from typing import Final
 from hypervisor_model.evaluation import kernel_compile
 from hypervisor_model.evaluation.one_machine import Machine, Run, mean_build, without
 
-SEEDS: Final = (1, 2, 3, 4, 5)
-DRAWN: Final = 96
+SEEDS: Final = (1, 2, 3)
+DRAWN: Final = 72
 KEPT: Final = 8
-GENERATIONS: Final = 12
+GENERATIONS: Final = 10
 CHANGED: Final = 8  # settings tried in a generation
 PARENTS: Final = 4
 HOPELESS: Final = 1e6
+POOR: Final = 30.0  # whoever errs so much with one seed is not tried with more
 
 Setting = Mapping[str, float]
 Pair = tuple[Run, Run]  # without a back end, and with it
@@ -40,8 +41,8 @@ class Problem:
 
     rows: tuple[int, ...]
     """Numbers of jobs, the easiest first."""
-    slowest: float
-    """A setting is hopeless if its last row takes so many times its first's time."""
+    slowdown: tuple[float, float]
+    """A setting is hopeless unless its last row takes so many times what the CPUs alone would need."""
     free: Mapping[str, tuple[float, float]]
     """Name -> bounds, both above 0."""
     machine: Callable[[Setting], Machine]
@@ -73,12 +74,13 @@ def _shape(setting: Setting, base: Machine) -> Machine:
 WORKING_SET: Final[Mapping[str, tuple[float, float]]] = {
     "heap_pages": (8_000, 20_000),
     "heap_spread": (0.05, 0.8),
-    "heap_reuse": (0.2, 0.8),
-    "young_share": (0.3, 1.0),
-    "headers": (400, 2_500),
-    "headers_each": (32, 200),
+    # With 1 GB the collector of gcc does not run before a heap has 128 MB: what is old is seldom touched.
+    "heap_reuse": (0.05, 0.8),
+    "young_share": (0.7, 1.0),
+    "headers": (800, 6_000),
+    "headers_each": (100, 700),
     "tool_pages": (2_000, 8_000),
-    "tool_touches": (800, 5_000),
+    "tool_touches": (1_000, 5_000),
 }
 
 
@@ -96,22 +98,30 @@ def _error_r5(rows: Mapping[int, Pair]) -> float:
 
 
 PROBLEMS: Final[Mapping[str, Problem]] = {
-    "R5": Problem((8, 24), 2.2, WORKING_SET, partial(_shape, base=kernel_compile.CLEANCACHE), _error_r5),
+    "R5": Problem(
+        (8, 24), (1.12, 2.2), WORKING_SET, partial(_shape, base=kernel_compile.CLEANCACHE), _error_r5
+    ),
 }
 
 
 def measure(problem: Problem, setting: Setting, seeds: Sequence[int]) -> float:
     """How far the setting is from the published rows."""
     machine = problem.machine(setting)
-    first, last = problem.rows[0], problem.rows[-1]
-    easy = mean_build(without(machine), first, seeds[:1])
-    if mean_build(without(machine), last, seeds[:1]).seconds > problem.slowest * easy.seconds:
+    last = problem.rows[-1]
+    low, high = problem.slowdown
+    slowdown = mean_build(without(machine), last, seeds[:1]).seconds / machine.cpu_seconds
+    if not low <= slowdown <= high:
         return HOPELESS
-    rows = {
-        jobs: (mean_build(without(machine), jobs, seeds), mean_build(machine, jobs, seeds))
-        for jobs in problem.rows
-    }
-    return problem.error(rows)
+    rows = {jobs: _pair(machine, jobs, seeds[:1]) for jobs in problem.rows}
+    error = problem.error(rows)
+    if error > POOR or len(seeds) == 1:
+        return error
+    # Where nothing is short of memory one seed is as good as many.
+    return problem.error(rows | {last: _pair(machine, last, seeds)})
+
+
+def _pair(machine: Machine, jobs: int, seeds: Sequence[int]) -> Pair:
+    return mean_build(without(machine), jobs, seeds), mean_build(machine, jobs, seeds)
 
 
 def drawn(problem: Problem, rng: random.Random) -> dict[str, float]:
@@ -141,8 +151,8 @@ def search(name: str, *, jobs: int, progress: Callable[[str], None]) -> tuple[fl
             return sorted((error, number) for number, error in enumerate(errors))
 
         settings = [drawn(problem, rng) for _ in range(DRAWN)]
-        order = measured(settings, SEEDS[:2])
-        progress(f"{DRAWN} drawn: best {order[0][0]:.2f} with two seeds")
+        order = measured(settings, SEEDS[:1])
+        progress(f"{DRAWN} drawn: best {order[0][0]:.2f} with one seed")
         settings = [settings[number] for _, number in order[:KEPT]]
         best = [(error, settings[number]) for error, number in measured(settings, SEEDS)]
         for generation in range(GENERATIONS):

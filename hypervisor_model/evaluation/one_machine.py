@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """make -jN in one machine whose tmem back end lives in the machine's own memory: zcache, zswap, RAMster.
 
-One simulated page stands for SCALE, and SOURCES sources for the REAL_SOURCES of the build, so its time for that much of
-the whole build's.
+A simulated page stands for `scale` pages: for neighbours, as if pages were larger, or for pages that lie apart and that
+the disk fetches one by one.  `sources` sources stand for the REAL_SOURCES of the build, and so does its time.
 Units     seconds modelled; counts in real pages.
 """
 
@@ -23,31 +23,40 @@ from hypervisor_model.guests.swap import SwapDevice
 from hypervisor_model.guests.workloads.compile import TOOLS_INODE, Build, CompileShape
 from hypervisor_model.guests.zcache import Zcache
 
-SCALE: Final = 32
-SOURCES: Final = 216
 REAL_SOURCES: Final = 2_000
-MB: Final = 256 // SCALE
+PAGES_PER_MB: Final = 256
 KERNEL_MB: Final = 100
+VCPUS: Final = 4
 SLICE_NS: Final = 20_000_000
 NETWORK_NS: Final = 100_000  # for a page to or from the peer of a RAMster
 SWAP_CLUSTER: Final = 8  # pages that one fault on a swapped page brings in (Linux: page-cluster 3)
-HIGH_WATERMARK: Final = 6 * MB  # of a machine with 1 GB: with fewer file pages anonymous ones go
+READAHEAD: Final = 32  # 128 KiB
+RECLAIM_BATCH: Final = 32
+HIGH_WATERMARK_MB: Final = 6  # of a machine with 1 GB: with fewer file pages anonymous ones go
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """The machine and its back end; percentages are of memory, disk times of one real page."""
+    """The machine and its back end; percentages are of memory, `shape` is in real pages."""
 
     shape: CompileShape
-    """In real pages."""
+    scale: int = 32
+    are_neighbours: bool = False
+    sources: int = 216
     ram_mb: int = 1024
     seek_us: int = 625
+    """Of a request; where pages lie apart, of each of them."""
     swap_seek_us: int = 625
     persistent_percent: int = 0  # frontswap
     ephemeral_percent: int = 0  # cleancache
     remote_mb: int = 0
     swappiness: int | None = None  # None: one exact LRU
     active_only: bool = False  # the back end takes file pages only that were on the active list
+
+    @property
+    def cpu_seconds(self) -> float:
+        """What the build would take if nothing ever waited."""
+        return self.sources * self.shape.cpu_ms / 1_000 / VCPUS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,14 +103,17 @@ def mean_build(machine: Machine, jobs: int, seeds: Sequence[int]) -> Run:
     )
 
 
-def build(machine: Machine, jobs: int, seed: int = 1, *, sources: int = SOURCES) -> Run:
+def build(machine: Machine, jobs: int, seed: int = 1) -> Run:
     """make -j`jobs` on four CPUs, from a cold start."""
+    scale, sources = machine.scale, machine.sources
+    mb = PAGES_PER_MB // scale
+    apart = 1 if machine.are_neighbours else scale
     has_backend = machine.persistent_percent or machine.ephemeral_percent
     zcache = (
         Zcache(
             persistent_percent=machine.persistent_percent,
             ephemeral_percent=machine.ephemeral_percent,
-            remote_frames=machine.remote_mb * MB,
+            remote_frames=machine.remote_mb * mb,
         )
         if has_backend
         else None
@@ -110,34 +122,37 @@ def build(machine: Machine, jobs: int, seed: int = 1, *, sources: int = SOURCES)
     cleancache.init_fs()
     frontswap = None if zcache is None or not machine.persistent_percent else Frontswap(zcache)
     disk = _Disk(
-        seek_ns=machine.seek_us * 1_000 * SCALE,
-        swap_seek_ns=machine.swap_seek_us * 1_000 * SCALE,
-        page_ns=40_000 * SCALE,
+        seek_ns=machine.seek_us * 1_000 * apart,
+        swap_seek_ns=machine.swap_seek_us * 1_000 * apart,
+        page_ns=40_000 * scale,
     )
     memory = GuestMemory(
-        machine.ram_mb * MB,
-        reserved=KERNEL_MB * MB,
+        machine.ram_mb * mb,
+        reserved=KERNEL_MB * mb,
         disk=disk,
         contents=Contents(1),
         cleancache=cleancache,
         frontswap=frontswap,
-        swap=SwapDevice(10 * 1024 * MB),
-        lists=OneList() if machine.swappiness is None else TwoLists(machine.swappiness, HIGH_WATERMARK),
+        swap=SwapDevice(10 * 1024 * mb),
+        lists=OneList()
+        if machine.swappiness is None
+        else TwoLists(machine.swappiness, HIGH_WATERMARK_MB * mb),
         costs=COMPRESSED,
-        reclaim_batch=4,
-        readahead=2,
-        swap_readahead=1,
+        reclaim_batch=RECLAIM_BATCH // scale if machine.are_neighbours else 4,
+        readahead=READAHEAD // scale if machine.are_neighbours else 2,
+        swap_readahead=SWAP_CLUSTER // scale if machine.are_neighbours else 1,
         put_active_only=machine.active_only,
     )
     if zcache is not None:
         zcache.attach(memory)
-    shape = replace(machine.shape, sources=sources).shrunk(SCALE)
-    guest = Guest(memory, Build(f"kernel {seed}", shape).jobs(jobs), vcpus=4, slice_ns=SLICE_NS)
+    shape = replace(machine.shape, sources=sources)
+    shape = shape.coarser(scale) if machine.are_neighbours else shape.shrunk(scale)
+    guest = Guest(memory, Build(f"kernel {seed}", shape).jobs(jobs), vcpus=VCPUS, slice_ns=SLICE_NS)
     guest.run(1 << 62)
-    network_ns = 0 if zcache is None else (zcache.remote_puts + zcache.remote_gets) * SCALE * NETWORK_NS // 4
+    network_ns = 0 if zcache is None else (zcache.remote_puts + zcache.remote_gets) * scale * NETWORK_NS // 4
     loads = 0 if frontswap is None else frontswap.loads
-    swap_faults = (memory.swap_ins + loads) * SCALE // SWAP_CLUSTER
-    real = SCALE * REAL_SOURCES // sources
+    swap_faults = (memory.swap_ins + loads) * scale // SWAP_CLUSTER
+    real = scale * REAL_SOURCES // sources
     return Run(
         seconds=(guest.time_ns + network_ns) / 1e9,
         served=cleancache.succ_gets * real,

@@ -5,8 +5,8 @@
 shape of Linux's reclaim: what was used once goes before what was used again, and files go before anonymous pages while
 that is enough.
 Units     pages.  `pages` maps a key to its flags and holds every resident page.
-Left out  the shadow entries of 3.15 and later, page-table scans: a use is seen when it happens; executable pages are
-          files as any other.
+Left out  the shadow entries of 3.15 and later, page-table scans: a use is seen when it happens; files that are mapped
+          but not run.
 
 OrderedDict was chosen by measurement over a clock of lazy stamps and over plain dicts (0.25, 0.36 and more than
 1 us for an access of which 40 % miss).
@@ -17,7 +17,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from hypervisor_model.guests.handle import ANON
+from hypervisor_model.guests.handle import ANON, EXECUTABLE
 
 DIRTY: Final = 1  # differs from the disk (file) or from the swap slot (anonymous)
 WRITTEN: Final = 2  # a file page that was never read: cleancache is told to forget, not to keep
@@ -41,6 +41,9 @@ class PageLists:
     def add(self, key: int, flags: int) -> None:
         """A page comes in."""
         raise NotImplementedError
+
+    def demanded(self, key: int) -> None:
+        """The page that just came in was asked for, not read ahead."""
 
     def pop_victim(self) -> tuple[int, int]:
         """The page to evict and its flags, no longer resident. Raises KeyError when there is none."""
@@ -100,10 +103,11 @@ class Pressure:
 class TwoLists(PageLists):
     """An active and an inactive list each for files and for anonymous pages, as in Linux 3.8 and later.
 
-    A file page enters the inactive list and is promoted when used again; an anonymous page enters the active one, or
-    the inactive one if it comes from swap.  While most file pages are inactive no other are evicted; then both kinds
-    bear the pressure by `swappiness` and by how many of their pages proved worth keeping.  With no more than
-    `least_files` file pages anonymous ones go.
+    A file page enters the inactive list and is promoted when used again; one of an executable is promoted, and kept on
+    the active list, when reclaim comes to it and finds it was used.  An anonymous page enters the active list, or the
+    inactive one if it comes from swap.  While most file pages are inactive no other are evicted; then both kinds bear
+    the pressure by `swappiness` and by how many of their pages proved worth keeping.  With no more than `least_files`
+    file pages anonymous ones go.
     """
 
     __slots__ = (
@@ -138,10 +142,10 @@ class TwoLists(PageLists):
                 anon = self._inactive_anon
             anon[key] = True
         elif key in self._active:
-            self._active.move_to_end(key)
-        elif self._inactive[key]:
-            del self._inactive[key]
             self._active[key] = True
+        elif self._inactive[key] and not key & EXECUTABLE:
+            del self._inactive[key]
+            self._active[key] = False
             self.pages[key] |= WAS_ACTIVE
             self._file_pressure.look(True)
         else:
@@ -158,6 +162,10 @@ class TwoLists(PageLists):
         else:
             self._inactive_anon[key] = False
             self._anon_pressure.look(False)
+
+    def demanded(self, key: int) -> None:
+        if key < ANON and key in self._inactive:
+            self._inactive[key] = True
 
     def pop_victim(self) -> tuple[int, int]:
         key = self._pop_anon() if self._is_anon_due() else self._pop_file()
@@ -184,13 +192,25 @@ class TwoLists(PageLists):
         return True
 
     def _pop_file(self) -> int:
-        while len(self._active) > len(self._inactive):
-            cooled, _ = self._active.popitem(False)
-            self._inactive[cooled] = False
-            self._file_pressure.look(False)
-        key, _ = (self._inactive or self._active).popitem(False)
-        self._file_pressure.look(False)
-        return key
+        """The first inactive page, unless it is of an executable and in use.
+
+        A page that cools off takes along that it was used: the next use promotes it again
+        (C: shrink_active_list, page_check_references).
+        """
+        active, inactive, pressure = self._active, self._inactive, self._file_pressure
+        while True:
+            while len(active) > len(inactive):
+                cooled, used = active.popitem(False)
+                kept = used and cooled & EXECUTABLE != 0
+                (active if kept else inactive)[cooled] = used and not kept
+                pressure.look(kept)
+            key, used = (inactive or active).popitem(False)
+            kept = used and key & EXECUTABLE != 0
+            pressure.look(kept)
+            if not kept:
+                return key
+            active[key] = False
+            self.pages[key] |= WAS_ACTIVE
 
     def _pop_anon(self) -> int:
         """The first inactive page that was not used since; used ones become active (C: shrink_inactive_list)."""

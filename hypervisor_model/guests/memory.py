@@ -17,7 +17,7 @@ from hypervisor_model.guests.contents import Contents
 from hypervisor_model.guests.costs import PLAIN, Costs
 from hypervisor_model.guests.disk import SWAP_AREA, Disk
 from hypervisor_model.guests.frontswap import Frontswap
-from hypervisor_model.guests.handle import ANON, FS_SHIFT, INDEX_MASK, INODE_MASK, INODE_SHIFT
+from hypervisor_model.guests.handle import ANON, EXECUTABLE, FS_SHIFT, INDEX_MASK, INODE_MASK, INODE_SHIFT
 from hypervisor_model.guests.inodes import InodeCache
 from hypervisor_model.guests.lru import DIRTY, WAS_ACTIVE, WRITTEN, OneList, PageLists
 from hypervisor_model.guests.swap import SwapDevice
@@ -130,15 +130,21 @@ class GuestMemory:
             now_ns = self._make_room(1, now_ns)
             self.lists.add(key, DIRTY | WRITTEN)
             return now_ns
-        if self.readahead > 1 and end > key + 1 and (not key & INDEX_MASK or key - 1 in self.lists.pages):
-            return self._fill(key, min(self.readahead, end - key), now_ns)
+        readahead = self.readahead
+        if readahead > 1 and end > key:
+            if key & EXECUTABLE:  # around the page, not from it on (C: do_sync_mmap_readahead)
+                first = max(key & ~INDEX_MASK, key - (readahead >> 1))
+                return self._fill(key, first, min(first + readahead, end), now_ns)
+            if end > key + 1 and (not key & INDEX_MASK or key - 1 in self.lists.pages):
+                return self._fill(key, key, min(key + readahead, end), now_ns)
         if self.get_first:
-            return self._fill(key, 1, now_ns)
+            return self._fill(key, key, key + 1, now_ns)
         # The same as _fill for one page, for speed.
         if self.totalram - self.reserved <= len(self.lists.pages):
             now_ns = self.reclaim(self.reclaim_batch, now_ns)
         lists = self.lists
         lists.add(key, 0)
+        lists.demanded(key)
         costs = self.costs
         mount, oid = key >> FS_SHIFT & 31, key >> INODE_SHIFT & INODE_MASK
         if self.cleancache.get_page(mount, oid, key & INDEX_MASK) is not None:
@@ -151,17 +157,21 @@ class GuestMemory:
         self.wait_until_ns = self.disk.read(now_ns, key, 1)
         return now_ns
 
-    def _fill(self, first: int, window: int, now_ns: int) -> int:
-        """Read file pages `first`.. through cleancache, and what it lacks from the disk in one request."""
+    def _fill(self, demanded: int, first: int, stop: int, now_ns: int) -> int:
+        """Read a window of a file through cleancache, and what it lacks from the disk in one request.
+
+        Only a request that brings the `demanded` page is waited for.
+        """
         if not self.get_first:
-            now_ns = self._make_room(window, now_ns)
+            now_ns = self._make_room(stop - first, now_ns)
         lists, cleancache = self.lists, self.cleancache
         pages = lists.pages
         mount, oid = first >> FS_SHIFT & 31, first >> INODE_SHIFT & INODE_MASK
         hits = missing = 0
         position = -1
+        is_awaited = False
         hit_flags = WAS_ACTIVE if self.put_active_only else 0
-        for key in range(first, first + window):
+        for key in range(first, stop):
             if key in pages:
                 continue
             flags = 0
@@ -172,16 +182,19 @@ class GuestMemory:
                 missing += 1
                 if position < 0:
                     position = key
+                if key == demanded:
+                    is_awaited = True
             if self.get_first:
                 now_ns = self._make_room(1, now_ns)
             lists.add(key, flags)
+        lists.demanded(demanded)
         costs = self.costs
         now_ns += hits * (costs.get_hit_ns + costs.hypercall_ns)
         if missing:
             now_ns += missing * (costs.get_miss_ns + costs.hypercall_ns) + costs.io_ns
             self.file_reads += missing
             done_ns = self.disk.read(now_ns, position, missing)
-            if position == first:
+            if is_awaited:
                 self.major_faults += 1
                 self.wait_until_ns = done_ns
         return now_ns
@@ -192,20 +205,30 @@ class GuestMemory:
         if slot < 0:
             self.lists.add(key, DIRTY)
             return now_ns
+        if self.swap_readahead > 1:
+            return self._swap_in_cluster(key, slot, write, now_ns)
+        return self._swap_in_demanded(key, slot, write, now_ns)
+
+    def _swap_in_demanded(self, key: int, slot: int, write: bool, now_ns: int) -> int:
         now_ns = self._swap_in(key, slot, now_ns, demanded=True)
         self.lists.touch(key)
         if write:  # before reading around makes room: this page may go again for it
             self.make_dirty(key)
-        return self._swap_in_around(slot, now_ns) if self.swap_readahead > 1 else now_ns
+        return now_ns
 
-    def _swap_in_around(self, slot: int, now_ns: int) -> int:
-        """The other pages of the slot's cluster come too (C: swapin_readahead)."""
+    def _swap_in_cluster(self, key: int, slot: int, write: bool, now_ns: int) -> int:
+        """All pages of the slot's cluster in their order on the device: one sweep (C: swapin_readahead)."""
+        key_of, pages = self.swap.key_of, self.lists.pages
         first = slot - slot % self.swap_readahead
         for near in range(first, min(first + self.swap_readahead, self.swap.slots)):
-            key = self.swap.key_of.get(near, -1)
-            if key >= 0 and key not in self.lists.pages:
+            if near == slot:
                 now_ns = self._make_room(1, now_ns)
-                now_ns = self._swap_in(key, near, now_ns, demanded=False)
+                now_ns = self._swap_in_demanded(key, slot, write, now_ns)
+                continue
+            near_key = key_of.get(near, -1)
+            if near_key >= 0 and near_key not in pages:
+                now_ns = self._make_room(1, now_ns)
+                now_ns = self._swap_in(near_key, near, now_ns, demanded=False)
         return now_ns
 
     def _swap_in(self, key: int, slot: int, now_ns: int, *, demanded: bool) -> int:

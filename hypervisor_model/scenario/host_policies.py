@@ -10,11 +10,12 @@ Units     pages; times in microseconds of modelled time.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from hypervisor_model.guests.balancer import POLICIES, Member
-from hypervisor_model.guests.tmem_policy import Manager, Metered
+from hypervisor_model.guests.tmem_policy import UNLIMITED, Manager, Metered
 from hypervisor_model.guests.xenballoond import minimum_mb
 
 if TYPE_CHECKING:
@@ -104,13 +105,20 @@ def _member(follower: _Follower) -> Member:
 
 
 class TmemSharing:
-    """Runs a tmem policy over what tmem can have of the host: all that no domain owns itself."""
+    """Runs a tmem policy over what tmem can have of the host: all that no domain owns itself.
 
-    __slots__ = ("_domains", "_machine", "_manager")
+    Targets are enforced in front of Xen, where nothing enforces a cap.  Xen's own settings of a guest, its weight and
+    its cap, follow them if asked for, and are what an operator sees.
+    """
+
+    __slots__ = ("_caps", "_domains", "_guests", "_hypervisor", "_machine", "_manager", "_weights")
 
     def __init__(
         self, hypervisor: Hypervisor, guests: Mapping[int, Metered], spec: Mapping[str, Any]
     ) -> None:
+        self._hypervisor = hypervisor
+        self._guests = dict(guests)
+        self._weights, self._caps = spec["weights"], spec["caps"]
         self._domains = [hypervisor.domain(domain_id).domain for domain_id in guests]
         self._machine = hypervisor.heap.frames + self._owned
         self._manager = Manager(
@@ -125,6 +133,17 @@ class TmemSharing:
         """Look at the guests and set their targets."""
         self._manager.capacity = self._machine - self._owned
         self._manager.run()
+        limited = {
+            domain_id: guest.target for domain_id, guest in self._guests.items() if guest.target < UNLIMITED
+        }
+        total = sum(limited.values())
+        for domain_id in self._guests:
+            target = limited.get(domain_id, 0)
+            with suppress(KeyError):  # a guest that has no pool yet is no client
+                if self._weights:
+                    self._hypervisor.set_weight(domain_id, max(1, 100 * target // total) if target else 0)
+                if self._caps:
+                    self._hypervisor.set_cap(domain_id, target)
 
 
 class HostPolicies:

@@ -91,8 +91,11 @@ def checked(root: Node, file: str, directory: str = "") -> Scenario:
     guests = _guests(values["guests"], lines, file)
     for at, (spec, line) in enumerate(zip(values["guests"], lines, strict=True)):
         if spec["cap"] and host.release not in RELEASES_WITH_CAPS:
-            problem = f"Xen {host.release} has no caps: they were retired in 4.8"
-            raise ScenarioError(problem, file=file, line=line, key=f"guests[{at}].cap")
+            raise ScenarioError(_no_caps(host.release), file=file, line=line, key=f"guests[{at}].cap")
+    policy = host.tmem_policy
+    if policy is not None and policy["caps"] and host.release not in RELEASES_WITH_CAPS:
+        line = root.value["host"].value["tmem_policy"].key_lines.get("caps")
+        raise ScenarioError(_no_caps(host.release), file=file, line=line, key="host.tmem_policy.caps")
     if host.balancer is not None and not any(_is_directed(guest) for guest in guests):
         line = root.value["host"].key_lines.get("balancer")
         problem = "no guest follows it: give those that should `balloon: {kind: xenballoond}`"
@@ -112,6 +115,10 @@ def checked(root: Node, file: str, directory: str = "") -> Scenario:
         guests=guests,
         files=tuple(validator.files),
     )
+
+
+def _no_caps(release: str) -> str:
+    return f"Xen {release} has no caps: they were retired in 4.8"
 
 
 def _is_directed(guest: GuestSpec) -> bool:

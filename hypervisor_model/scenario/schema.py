@@ -75,7 +75,8 @@ BALANCER: Final[Mapping[str, Any]] = closed(
 )
 
 TMEM_POLICY: Final[Mapping[str, Any]] = closed(
-    "Targets for each guest's persistent tmem pages; a put beyond its target is refused. Left out, there are none.",
+    "Targets for each guest's persistent tmem pages; a put beyond its target is refused. Left out, there are none. "
+    "The guests' own `weight` and `cap` give way to those that the policy sets.",
     {
         "kind": {
             "description": "greedy: who comes first has them; static: the same for all; reconf-static: the same for "
@@ -84,6 +85,14 @@ TMEM_POLICY: Final[Mapping[str, Any]] = closed(
         },
         "step_percent": whole("smart moves a target by so much of what tmem can have.", 1, 100, default=2),
         "interval": _interval("1s"),
+        "weights": flag(
+            "Set each guest's weight in Xen to its part of all targets, in percent; to 0 without a target. Ephemeral "
+            "pages go by it.",
+            False,
+        ),
+        "caps": flag(
+            "Set each guest's cap in Xen to its target, in pages; Xen shows it and ignores it.", False
+        ),
     },
     ("kind",),
 )

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from hypervisor_model.guests.handle import anon_key, file_key
+from hypervisor_model.guests.handle import EXECUTABLE_INODES, anon_key, file_key
 from hypervisor_model.guests.work import Action, Commit, Open, Release, Remove, Touch
 
-TOOLS_INODE = 2
+TOOLS_INODE = EXECUTABLE_INODES + 2
 HEADER_INODE = 1_000
 SOURCE_INODE = 100_000
 OBJECT_INODE = 1_000_000
@@ -57,6 +57,18 @@ class CompileShape:
             tool_touches=self.tool_touches // scale,
             heap_pages=self.heap_pages // scale,
             object_pages=max(1, self.object_pages // scale),
+        )
+
+    def coarser(self, grain: int) -> "CompileShape":
+        """The same build on a machine whose pages are `grain` times larger: as many files, each of fewer pages."""
+        return replace(
+            self,
+            source_pages=max(1, self.source_pages // grain),
+            header_pages=max(1, self.header_pages // grain),
+            tool_pages=self.tool_pages // grain,
+            tool_touches=self.tool_touches // grain,
+            heap_pages=self.heap_pages // grain,
+            object_pages=max(1, self.object_pages // grain),
         )
 
 

@@ -80,10 +80,10 @@ def test_a_host_with_room_lets_guests_work_undisturbed_and_a_crowded_one_does_no
 
 
 def test_zcache_gains_where_memory_is_just_too_small_and_nothing_where_it_is_enough() -> None:
-    machine = kernel_compile.ZCACHE
+    machine = replace(kernel_compile.ZCACHE, sources=48)
     for jobs, gains in ((4, False), (24, True)):
-        before = build(without(machine), jobs, sources=48)
-        after = build(machine, jobs, sources=48)
+        before = build(without(machine), jobs)
+        after = build(machine, jobs)
         assert (after.seconds < before.seconds) == gains
         assert (after.io < before.io) == gains
 

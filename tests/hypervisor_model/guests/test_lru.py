@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from hypervisor_model.guests.handle import ANON, anon_key, file_key
+from hypervisor_model.guests.handle import ANON, EXECUTABLE_INODES, anon_key, file_key
 from hypervisor_model.guests.lru import DIRTY, WAS_ACTIVE, OneList, TwoLists
 
-FILE, HEAP = file_key(0, 3), anon_key(1)
+FILE, TEXT, HEAP = file_key(0, 3), file_key(0, EXECUTABLE_INODES + 3), anon_key(1)
 
 
 def filled(files: int, anon: int, *, swappiness: int = 60, least_files: int = 0) -> TwoLists:
@@ -91,6 +91,52 @@ def test_a_file_page_used_twice_is_marked_for_good() -> None:
     assert [flags[FILE + number] for number in range(10)] == [WAS_ACTIVE] * 8 + [0, 0]
 
 
+def test_a_page_that_was_asked_for_is_promoted_by_its_next_use_and_one_read_ahead_by_the_one_after() -> None:
+    lists = filled(12, 0)
+    lists.demanded(FILE)
+    for key in (FILE, FILE + 1):
+        lists.touch(key)
+    flags = dict(lists.pop_victim() for _ in range(12))
+    assert [flags[FILE + number] for number in range(3)] == [WAS_ACTIVE, 0, 0]
+
+
+def test_a_page_that_cools_off_is_promoted_again_by_one_use() -> None:
+    lists = filled(8, 0)
+    use_twice(lists, *range(FILE, FILE + 8))
+    lists.touch(FILE)
+    lists.touch(FILE + 1)
+    assert lists.pop_victim()[0] == FILE  # half of them cool off, and it is the first
+    lists.touch(FILE + 1)  # was used while it was active
+    lists.touch(FILE + 2)  # was not
+    assert [lists.pop_victim()[0] for _ in range(2)] == [FILE + 2, FILE + 3]
+
+
+def test_a_page_of_an_executable_that_is_in_use_outlives_files_used_as_often() -> None:
+    lists = TwoLists()
+    for number in range(10):
+        lists.add(TEXT + number, 0)
+        lists.add(FILE + number, 0)
+    for _ in range(200):
+        for number in range(10):
+            lists.touch(TEXT + number)
+            if FILE + number in lists.pages:
+                lists.touch(FILE + number)
+        lists.pop_victim()
+        lists.add(FILE + 1_000 + _, 0)
+    assert all(TEXT + number in lists.pages for number in range(10))
+
+
+def test_a_page_of_an_executable_that_nobody_runs_any_more_goes() -> None:
+    lists = TwoLists()
+    for number in range(10):
+        lists.add(TEXT + number, 0)
+        lists.demanded(TEXT + number)
+    gone = {lists.pop_victim()[0] for _ in range(5)}  # each had its second chance
+    lists.touch(TEXT + 9)
+    gone |= {lists.pop_victim()[0] for _ in range(4)}
+    assert gone == set(range(TEXT, TEXT + 9))
+
+
 @pytest.mark.parametrize("lists", [OneList(), TwoLists()])
 def test_an_empty_memory_has_no_victim(lists: OneList | TwoLists) -> None:
     with pytest.raises(KeyError):
@@ -106,14 +152,21 @@ class Lists(RuleBasedStateMachine):
         self.resident: dict[int, int] = {}
         self.rng = random.Random(1)
 
-    @rule(number=st.integers(0, 20), anon=st.booleans(), flags=st.sampled_from([0, DIRTY]))
-    def add_or_touch(self, number: int, anon: bool, flags: int) -> None:
-        key = (HEAP if anon else FILE) + number
+    @rule(
+        number=st.integers(0, 20),
+        kind=st.sampled_from([FILE, TEXT, HEAP]),
+        flags=st.sampled_from([0, DIRTY]),
+        demanded=st.booleans(),
+    )
+    def add_or_touch(self, number: int, kind: int, flags: int, demanded: bool) -> None:
+        key = kind + number
         if key in self.resident:
             self.lists.touch(key)
         else:
             self.lists.add(key, flags)
             self.resident[key] = flags
+            if demanded:
+                self.lists.demanded(key)
 
     @precondition(lambda self: self.resident)
     @rule()
@@ -121,9 +174,9 @@ class Lists(RuleBasedStateMachine):
         key, flags = self.lists.pop_victim()
         assert self.resident.pop(key) == flags & ~WAS_ACTIVE
 
-    @rule(number=st.integers(0, 20), anon=st.booleans())
-    def discard(self, number: int, anon: bool) -> None:
-        key = (HEAP if anon else FILE) + number
+    @rule(number=st.integers(0, 20), kind=st.sampled_from([FILE, TEXT, HEAP]))
+    def discard(self, number: int, kind: int) -> None:
+        key = kind + number
         found = self.lists.discard(key)
         assert (found is None) == (self.resident.pop(key, None) is None)
 

@@ -11,7 +11,7 @@ from hypervisor_model.guests.contents import Contents
 from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.guest import Guest
-from hypervisor_model.guests.handle import anon_key, file_key
+from hypervisor_model.guests.handle import EXECUTABLE_INODES, anon_key, file_key
 from hypervisor_model.guests.lru import DIRTY, OneList, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.swap import SwapDevice
@@ -70,6 +70,27 @@ def test_readahead_asks_tmem_for_each_page_and_the_disk_once() -> None:
     run(memory, Touch(range(first, first + 16), end=first + 16))
     assert [call[0] for call in tmem.calls].count("get") == 16
     assert (memory.disk.reads, memory.disk.pages_read, memory.major_faults) == (2, 16, 2)
+
+
+def test_an_executable_is_read_around_the_page_that_is_run() -> None:
+    memory = memory_over(StandIn(0), 64, readahead=8)
+    text = file_key(0, EXECUTABLE_INODES)
+    for page, come in ((20, range(16, 24)), (1, range(8)), (30, range(26, 32)), (31, range(0))):
+        before = set(memory.pages)
+        run(memory, Touch([text + page], end=text + 32))
+        assert set(memory.pages) - before == set(range(text + come.start, text + come.stop))
+    assert (memory.disk.reads, memory.disk.pages_read, memory.major_faults) == (3, 22, 3)
+
+
+def test_a_page_of_an_executable_that_tmem_had_is_not_waited_for_although_its_neighbours_are_read() -> None:
+    tmem = StandIn(100)
+    memory = memory_over(tmem, 64, readahead=8)
+    text = file_key(0, EXECUTABLE_INODES)
+    tmem.ephemeral[0, EXECUTABLE_INODES, 20] = bytes(4096)
+    guest = run(memory, Touch([text + 20], end=text + 32))
+    assert memory.disk.pages_read == 7
+    assert memory.major_faults == 0
+    assert guest.time_ns < memory.disk.free_at_ns
 
 
 def test_a_back_end_for_active_pages_is_offered_none_that_was_used_once() -> None:
@@ -174,6 +195,19 @@ def test_swap_readahead_brings_the_neighbours() -> None:
     run(memory, Touch(range(heap, heap + 32), write=True), Touch([heap]))
     assert memory.frontswap is not None
     assert memory.frontswap.loads == 8
+
+
+@pytest.mark.parametrize("number", [0, 3, 7])
+def test_a_cluster_is_read_from_swap_in_one_sweep_whichever_of_its_pages_is_asked_for(number: int) -> None:
+    memory = memory_over(StandIn(0, room=0), 16, swap=64, swap_readahead=8)
+    heap, disk = anon_key(1), memory.disk
+    run(memory, Touch(range(heap, heap + 32), write=True))
+    before_ns = disk.busy_ns
+    writes = disk.writes
+    run(memory, Touch([heap + number]))
+    assert memory.swap_ins == 8
+    written_ns = (disk.writes - writes) * (disk.page_ns + disk.seek_ns // 8)
+    assert disk.busy_ns - before_ns - written_ns == disk.seek_ns + 8 * disk.page_ns
 
 
 def test_without_swap_anonymous_pages_stay_until_there_is_nothing_else() -> None:

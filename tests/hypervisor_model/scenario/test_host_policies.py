@@ -233,11 +233,32 @@ def test_ephemeral_pages_have_no_target() -> None:
 def test_what_guests_give_back_is_shared_out_too() -> None:
     hypervisor = Hypervisor(frames=1000, contents="tokens")
     guests = {domid: Metered(hypervisor.create_domain(domid, tot_pages=500)) for domid in (1, 2)}
-    sharing = TmemSharing(hypervisor, guests, {"kind": "static", "step_percent": 2})
+    sharing = TmemSharing(
+        hypervisor, guests, {"kind": "static", "step_percent": 2, "weights": False, "caps": False}
+    )
     assert [guest.target for guest in guests.values()] == [500, 500]
     hypervisor.decrease_reservation(1, 200)
     sharing.run(0)
     assert [guest.target for guest in guests.values()] == [600, 600]
+
+
+def settings_of(text: str) -> list[tuple[int, int]]:
+    """Weight and cap of each guest at the end."""
+    runner = boot(load_text(text))
+    runner.run()
+    return [(client.weight, client.cap) for client in runner.hypervisor.tmem.clients]
+
+
+def test_weights_and_caps_in_xen_follow_the_targets_if_asked_for() -> None:
+    text = DIRECT.replace("- {name: a", "- {weight: 7, cap: 9, name: a")
+    assert settings_of(text.replace("KIND", "static")) == [(7, 9), (0, 0)]
+    assert settings_of(text.replace("KIND", "static, caps: true")) == [(7, CAPACITY // 2), (0, CAPACITY // 2)]
+    assert settings_of(text.replace("KIND", "greedy, caps: true, weights: true")) == [(0, 0), (0, 0)]
+    [(weight, cap), (other, least)] = settings_of(
+        text.replace("KIND", "smart, step_percent: 5, weights: true, caps: true")
+    )
+    assert (weight, other) == (100 * cap // (cap + least), 100 * least // (cap + least))
+    assert weight > other > 0
 
 
 FOLLOWER = "guests: [{name: a, kind: linux, workload: {kind: idle}, balloon: {kind: xenballoond}}]"
@@ -255,6 +276,10 @@ BAD = [
     ("balanser: {policy: squeeze}", "host.balanser: no such key; did you mean balancer?"),
     ("tmem_policy: {kind: smarty}", "did you mean smart?"),
     ("tmem_policy: {kind: smart, step_percent: 0}", "host.tmem_policy.step_percent: 0 is too small"),
+    (
+        "release: 4.12\n  tmem_policy: {kind: smart, caps: true}",
+        "scenario:3: host.tmem_policy.caps: Xen 4.12 has no caps: they were retired in 4.8",
+    ),
     ("tmem_policy: {step_percent: 2}", "host.tmem_policy: kind is missing"),
 ]
 
@@ -277,4 +302,10 @@ def test_intervals_are_filled_in() -> None:
         f"host: {{balancer: {{policy: squeeze}}, tmem_policy: {{kind: smart}}}}\n{FOLLOWER}"
     ).host
     assert host.balancer == {"policy": "squeeze", "interval": 5_000_000}
-    assert host.tmem_policy == {"kind": "smart", "step_percent": 2, "interval": 1_000_000}
+    assert host.tmem_policy == {
+        "kind": "smart",
+        "step_percent": 2,
+        "interval": 1_000_000,
+        "weights": False,
+        "caps": False,
+    }

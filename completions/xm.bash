@@ -61,6 +61,7 @@ _xm() {
             '':model) command='model' ;;
             'model':checkpoint) command='model checkpoint' ;;
             'model':compare) command='model compare' ;;
+            'model':report) command='model report' ;;
             'model':run) command='model run' ;;
             'model':start) command='model start' ;;
             'model':status) command='model status' ;;
@@ -374,7 +375,7 @@ _xm() {
             case "$prev" in
             esac
             case "$cur" in -*) _xm_words '-h --help'; return ;; esac
-            _xm_words 'checkpoint compare run start status stop sweep'
+            _xm_words 'checkpoint compare report run start status stop sweep'
             ;;
         'model checkpoint')
             case "$prev" in
@@ -393,6 +394,15 @@ _xm() {
             esac
             case "$cur" in -*) _xm_words '-a --all -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             _xm_files
+            ;;
+        'model report')
+            case "$prev" in
+                --name) :; return ;;
+                -c | --connect) _xm_words 'xen:/// xen+ssh:// model: scenario: replay:'; return ;;
+                -o | --output) _xm_words 'auto table plain json jsonl yaml csv raw prometheus'; return ;;
+                --color) _xm_words 'auto always never'; return ;;
+            esac
+            case "$cur" in -*) _xm_words '--name -c --connect -o --output --color -q --quiet -v --verbose -h --help'; return ;; esac
             ;;
         'model run')
             case "$prev" in

@@ -375,6 +375,7 @@ complete -c xm -n "__xm_at tmem-uuid" -s h -l help -d 'Show this message and exi
 complete -c xm -n "__xm_at tmem-uuid"
 complete -c xm -n "__xm_before model" -a checkpoint -d 'Have a model host write its state to disk'
 complete -c xm -n "__xm_before model" -a compare -d 'Compare two runs, figure by figure'
+complete -c xm -n "__xm_before model" -a report -d 'Show what the guests of a model host have done so far'
 complete -c xm -n "__xm_before model" -a run -d 'Run a scenario here to its end and print the listing'
 complete -c xm -n "__xm_before model" -a start -d 'Start a model host and return when it answers'
 complete -c xm -n "__xm_before model" -a status -d 'Show what a model host is doing'
@@ -396,6 +397,13 @@ complete -c xm -n "__xm_at model compare" -s q -l quiet -d 'Say nothing that is 
 complete -c xm -n "__xm_at model compare" -s v -l verbose -d 'Say more about what is done.'
 complete -c xm -n "__xm_at model compare" -s h -l help -d 'Show this message and exit.'
 complete -c xm -n "__xm_at model compare" -F
+complete -c xm -n "__xm_at model report" -l name -x -d 'Which model host; one of each name.'
+complete -c xm -n "__xm_at model report" -s c -l connect -x -a 'xen:/// xen+ssh:// model: scenario: replay:' -d 'The host to ask; may be repeated.'
+complete -c xm -n "__xm_at model report" -s o -l output -x -a 'auto table plain json jsonl yaml csv raw prometheus' -d 'One of auto, table, plain, json, jsonl, yaml, csv, raw, prometheus.'
+complete -c xm -n "__xm_at model report" -l color -x -a 'auto always never' -d 'One of auto, always, never.'
+complete -c xm -n "__xm_at model report" -s q -l quiet -d 'Say nothing that is not asked for.'
+complete -c xm -n "__xm_at model report" -s v -l verbose -d 'Say more about what is done.'
+complete -c xm -n "__xm_at model report" -s h -l help -d 'Show this message and exit.'
 complete -c xm -n "__xm_at model run" -l html -r -F -d 'Write a page with plots.'
 complete -c xm -n "__xm_at model run" -l json -r -F -d 'Write report and samples.'
 complete -c xm -n "__xm_at model run" -l progress -d 'A progress bar; left out: on a terminal.'

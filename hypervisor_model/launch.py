@@ -7,6 +7,7 @@ whoever started it concerns it.
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import socket
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import hypervisor_model
 from hypervisor_model.instance import holder, log_path, pid_path
@@ -106,6 +107,17 @@ def ask(name: str, verb: str, *, timeout_s: float = ANSWER_S, **fields: str) -> 
             return wire.decode_fields(wire.expect(wire.read_frame(client.recv), wire.CONTROL))
         except (OSError, wire.WireError, wire.RemoteError) as error:
             raise LaunchError(f"the model host {name}: {error}") from None
+
+
+def ask_report(name: str) -> dict[str, Any]:
+    """The host's report so far (hypervisor_model.scenario.report). Raises as `ask` does."""
+    try:
+        found = json.loads(wire.from_fields(ask(name, "report")))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise LaunchError(f"the model host {name} sent no report")
+    return found
 
 
 def stop(name: str, *, discard: bool = False) -> None:

@@ -9,6 +9,7 @@ Callers are domain 0, privileged: the socket is open to this user and root, whic
 
 from __future__ import annotations
 
+import json
 import os
 import selectors
 import socket
@@ -30,6 +31,7 @@ from hypervisor_model.instance import say
 from hypervisor_model.public import tmem, wire, xen
 from hypervisor_model.public.sysctl import XEN_SYSCTL_TMEM_OP
 from hypervisor_model.scenario.document import printable
+from hypervisor_model.scenario.report import report
 from hypervisor_model.scenario.runner import DOM0, DOM0_NAME, FOREVER_US, SLICE_US, Runner, uuid_text
 
 MAX_CLIENTS: Final = 256
@@ -301,6 +303,7 @@ class ModelHost:
     def control(self, connection: Connection, fields: dict[str, str]) -> bytes | None:
         verbs: dict[str, Callable[[Connection, dict[str, str]], bytes | None]] = {
             "status": self._status,
+            "report": self._report,
             "checkpoint": self._checkpoint,
             "stop": self._stop,
         }
@@ -330,6 +333,11 @@ class ModelHost:
             **self.checkpoints.status(),
         }
         return wire.fields_answer(wire.CONTROL, status)
+
+    def _report(self, connection: Connection, fields: dict[str, str]) -> bytes:
+        """What `xm model run` would report if it were interrupted now."""
+        found = report(self.runner, complete=self.runner.finished)
+        return wire.fields_answer(wire.CONTROL, wire.as_fields(json.dumps(found)))
 
     def _checkpoint(self, connection: Connection, fields: dict[str, str]) -> None:
         self._waiting.append((self.checkpoints.ask(), connection))

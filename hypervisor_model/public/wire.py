@@ -332,6 +332,17 @@ def encode_fields(fields: Mapping[str, str]) -> bytes:
     return _WORD.pack(len(fields)) + b"".join(_text(key) + _text(value) for key, value in fields.items())
 
 
+def as_fields(text: str) -> dict[str, str]:
+    """A text of ASCII, however long, as the fields of an answer: pieces that `from_fields` puts together again."""
+    starts = range(0, len(text), MAX_TEXT_BYTES)
+    return {str(number): text[start : start + MAX_TEXT_BYTES] for number, start in enumerate(starts)}
+
+
+def from_fields(fields: Mapping[str, str]) -> str:
+    """The text whose pieces these are."""
+    return "".join(fields.get(str(number), "") for number in range(len(fields)))
+
+
 def decode_fields(payload: bytes) -> dict[str, str]:
     """The fields of a payload. Raises WireError."""
     count = _count(payload, MAX_FIELDS)

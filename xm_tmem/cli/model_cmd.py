@@ -136,6 +136,41 @@ def status(session: Session, name: str) -> None:
 
 
 @model.command(
+    "report",
+    cls=Verb,
+    connects=False,
+    examples=[
+        ("xm model report", "what each Linux guest has done so far"),
+        ("xm model report -o json > now.json", "all figures, for `xm model compare`"),
+    ],
+)
+@name_option
+@click.pass_obj
+def report_(session: Session, name: str) -> None:
+    """Show what the guests of a model host have done so far.
+
+    The guests go on. What tmem itself counted is in `xm tmem-list`; here is what each Linux guest read, wrote and
+    swapped, and what cleancache and frontswap did for it. With -o json or yaml it is the report that `xm model run`
+    makes.
+    """
+    form = require_format(session, ("table", "plain", "json", "yaml"), "`xm model report`")
+    from hypervisor_model import launch
+    from xm_tmem.cli.run_report import out_of_memory, work_of
+
+    found = _launching(lambda: launch.ask_report(name))
+    if form in ("json", "yaml"):
+        from xm_tmem.cli.grid import serialise
+
+        session.write(serialise(form, found, []))
+    elif blocks := work_of(found["guests"]):
+        session.write_blocks(blocks, units=session.settings.units)
+    else:
+        session.note("no guest of this host counts its own work; `xm tmem-list` has what tmem counted")
+    if (warning := out_of_memory(found["guests"])) is not None:
+        session.note(warning)
+
+
+@model.command(
     "checkpoint", cls=Verb, connects=False, examples=[("xm model checkpoint", "write it all to disk now")]
 )
 @name_option

@@ -62,6 +62,12 @@ def test_fields_and_names_arrive(fields: dict[str, str]) -> None:
     assert wire.decode_directory(payload(wire.directory_answer(entries))) == entries
 
 
+@pytest.mark.parametrize("length", [0, 1, 65_535, 65_536, 200_001])
+def test_a_long_text_arrives_in_pieces(length: int) -> None:
+    text = "".join(chr(97 + number % 26) for number in range(length))
+    assert wire.from_fields(wire.decode_fields(wire.encode_fields(wire.as_fields(text)))) == text
+
+
 @given(st.binary(max_size=400))
 def test_garbage_is_refused_or_decoded_but_never_crashes(data: bytes) -> None:
     for decode in (

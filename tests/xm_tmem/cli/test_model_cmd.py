@@ -463,3 +463,28 @@ def test_a_file_is_as_it_was_until_a_run_has_ended(xm: Xm) -> None:
     assert (xm.directory / "link.json").is_symlink()
     assert json.loads(kept.read_text())["complete"]
     assert kept.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_running_host_reports_the_work_of_its_guests(xm: Xm) -> None:
+    assert xm("model", "start", xm.file(SWAPPING), "--factor", "max").returncode == 0
+    deadline = time.monotonic() + 30
+    while json.loads(xm("model", "status", "-o", "json").stdout)["state"] != "finished":
+        assert time.monotonic() < deadline
+    reported = xm("model", "report", "-o", "json")
+    found = json.loads(reported.stdout)
+    assert (found["schema"], found["complete"]) == ("xm-tmem/run/1", True)
+    assert found["guests"][0]["driver"]["swap_outs"] > 0
+    [row] = [line for line in xm("model", "report").stdout.splitlines() if found["guests"][0]["name"] in line]
+    assert str(found["guests"][0]["driver"]["swap_outs"]) in row.replace(",", "")
+    (xm.directory / "now.json").write_text(reported.stdout)
+    assert xm("model", "compare", "now.json", "now.json").returncode == 0
+    run_here = json.loads(xm("model", "run", "scenario.yaml", "-o", "json").stdout)
+    assert run_here["guests"] == found["guests"]
+
+
+def test_a_host_without_linux_guests_says_where_to_look(xm: Xm) -> None:
+    assert xm("model", "report").returncode == 5
+    assert xm("model", "start", xm.file(SHORT)).returncode == 0
+    reported = xm("model", "report")
+    assert (reported.returncode, reported.stdout) == (0, "")
+    assert "xm tmem-list" in reported.stderr

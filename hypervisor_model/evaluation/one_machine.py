@@ -16,7 +16,7 @@ from hypervisor_model.guests.costs import COMPRESSED
 from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.guest import Guest
-from hypervisor_model.guests.handle import INODE_SHIFT
+from hypervisor_model.guests.handle import INODE_MASK, INODE_SHIFT
 from hypervisor_model.guests.lru import OneList, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.swap import SwapDevice
@@ -82,7 +82,7 @@ class _Disk(Disk):
     mapped_reads = 0
 
     def read(self, now_ns: int, position: int, pages: int) -> int:
-        self.mapped_reads += position >> INODE_SHIFT == TOOLS_INODE
+        self.mapped_reads += position >= 0 and position >> INODE_SHIFT & INODE_MASK == TOOLS_INODE
         return super().read(now_ns, position, pages)
 
 

@@ -11,12 +11,13 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from hypervisor_model.guests.handle import INDEX_MASK, TmemHandle
+from hypervisor_model.guests.handle import TmemHandle
 
 MAX_FILE_SYSTEMS: Final = 32  # of each kind: MAX_INITIALIZABLE_FS
 FAKE_POOL: Final = 1000  # what a file system mounted before any back end is given
 FAKE_SHARED_POOL: Final = 2000
 FILE_HANDLE_WORDS: Final = 6
+MAX_INDEX: Final = (1 << 32) - 1  # a page of a file beyond it has no place in tmem
 NO_POOL: Final = -1
 
 
@@ -94,7 +95,7 @@ class Cleancache:
         if pool == NO_POOL:
             return False
         self.puts += 1
-        if pool >= FAKE_POOL or index > INDEX_MASK or self._backend is None:
+        if pool >= FAKE_POOL or index > MAX_INDEX or self._backend is None:
             return False
         return self._backend.put(pool, oid, index, page) == 1
 
@@ -102,7 +103,7 @@ class Cleancache:
         """The page, before the disk is asked for it; a private pool has it no longer after that."""
         pool = self._pools[mount]
         if pool != NO_POOL:
-            if pool < FAKE_POOL and index <= INDEX_MASK and self._backend is not None:
+            if pool < FAKE_POOL and index <= MAX_INDEX and self._backend is not None:
                 status, page = self._backend.get(pool, oid, index)
                 if status == 1:
                     self.succ_gets += 1
@@ -113,7 +114,7 @@ class Cleancache:
     def invalidate_page(self, mount: int, oid: int, index: int) -> None:
         """The page in the pool, if any, is out of date (truncated, or about to be written)."""
         pool = self._pools[mount]
-        if 0 <= pool < FAKE_POOL and index <= INDEX_MASK and self._backend is not None:
+        if 0 <= pool < FAKE_POOL and index <= MAX_INDEX and self._backend is not None:
             self.invalidates += 1
             self._backend.flush_page(pool, oid, index)
 

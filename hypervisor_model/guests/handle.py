@@ -6,19 +6,17 @@ live in the guest's own memory (`zcache`).  Nothing else in this package reaches
 
 A page a guest can hold is one int below 2**60, its *key* (two digits of a CPython int, so it stays cheap):
 
-    file page   bits 0-31 index in the file, 32-53 inode number, 54-58 file system
-                (inodes from 1 << 21 on are executables: mapped by the processes that run them)
-    anonymous   bit 59 set, bits 0-31 page in the region, 32-58 region
+    file page   bits 0-30 index in the file, 31-52 inode number, 53 mapped by the processes that run it, 54-58 file system
+    anonymous   bit 59 set, bits 0-30 page in the region, 31-58 region
 """
 
 from typing import Final, Protocol
 
-INDEX_MASK: Final = (1 << 32) - 1
-INODE_SHIFT: Final = 32
+INDEX_MASK: Final = (1 << 31) - 1
+INODE_SHIFT: Final = 31
 INODE_MASK: Final = (1 << 22) - 1
 FS_SHIFT: Final = 54
-EXECUTABLE_INODES: Final = 1 << 21  # the first of them
-EXECUTABLE: Final = EXECUTABLE_INODES << INODE_SHIFT  # set in a key: a page of an executable
+EXECUTABLE: Final = 1 << 53  # set in the keys of a file that is run
 ANON: Final = 1 << 59  # a key at or above this one is anonymous memory
 
 

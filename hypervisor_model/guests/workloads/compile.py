@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
-from hypervisor_model.guests.handle import EXECUTABLE_INODES, anon_key, file_key
+from hypervisor_model.guests.handle import EXECUTABLE, anon_key, file_key
 from hypervisor_model.guests.work import Action, Commit, Open, Release, Remove, Touch
 
-TOOLS_INODE = EXECUTABLE_INODES + 2
+TOOLS_INODE = 2
 HEADER_INODE = 1_000
 SOURCE_INODE = 100_000
 OBJECT_INODE = 1_000_000
@@ -33,6 +33,7 @@ class CompileShape:
     headers_each: int = 180
     tool_pages: int = 4_000  # cc1, as, ld and their libraries
     tool_touches: int = 3_000  # in one compilation
+    are_tools_mapped: bool = True  # else they are files as any other
     heap_pages: int = 8_000  # of one compilation, at its end, on average
     heap_spread: float = (
         0.6  # sources differ: the heap is heap_pages * (1 - spread) to heap_pages * (1 + spread)
@@ -47,9 +48,13 @@ class CompileShape:
     link_share: float = 1.0  # of the objects that linking reads
 
     def shrunk(self, scale: int) -> "CompileShape":
-        """The same build with every number of pages and of touches divided by `scale`."""
+        """The same build with every number of pages and of touches divided by `scale`.
+
+        A page then stands for pages that lie apart: there is nothing to read around it.
+        """
         return replace(
             self,
+            are_tools_mapped=False,
             source_pages=max(1, self.source_pages // scale),
             headers=max(8, self.headers // scale),
             headers_each=max(1, self.headers_each // scale),
@@ -138,7 +143,7 @@ class Job:
         build, shape, rng = self._build, self._build.shape, self._build.rng
         source = build.of_source(number)
         heap, steps = self._heap, shape.heap_steps
-        tools = file_key(build.mount, TOOLS_INODE)
+        tools = file_key(build.mount, TOOLS_INODE) | (EXECUTABLE if shape.are_tools_mapped else 0)
         heap_pages = round(shape.heap_pages * (1 + shape.heap_spread * (2 * source.random() - 1)))
         cpu_ns = max(1, shape.cpu_ms * 1_000_000 // max(1, self._touches()))
         actions: list[Action] = [

@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from hypervisor_model.guests.handle import ANON, EXECUTABLE_INODES, anon_key, file_key
+from hypervisor_model.guests.handle import ANON, EXECUTABLE, anon_key, file_key
 from hypervisor_model.guests.lru import DIRTY, WAS_ACTIVE, OneList, TwoLists
 
-FILE, TEXT, HEAP = file_key(0, 3), file_key(0, EXECUTABLE_INODES + 3), anon_key(1)
+FILE, TEXT, HEAP = file_key(0, 3), file_key(0, 3) | EXECUTABLE, anon_key(1)
 
 
 def filled(files: int, anon: int, *, swappiness: int = 60, least_files: int = 0) -> TwoLists:

@@ -11,7 +11,7 @@ from hypervisor_model.guests.contents import Contents
 from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.guest import Guest
-from hypervisor_model.guests.handle import EXECUTABLE_INODES, anon_key, file_key
+from hypervisor_model.guests.handle import EXECUTABLE, anon_key, file_key
 from hypervisor_model.guests.lru import DIRTY, OneList, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.swap import SwapDevice
@@ -74,7 +74,7 @@ def test_readahead_asks_tmem_for_each_page_and_the_disk_once() -> None:
 
 def test_an_executable_is_read_around_the_page_that_is_run() -> None:
     memory = memory_over(StandIn(0), 64, readahead=8)
-    text = file_key(0, EXECUTABLE_INODES)
+    text = file_key(0, 3) | EXECUTABLE
     for page, come in ((20, range(16, 24)), (1, range(8)), (30, range(26, 32)), (31, range(0))):
         before = set(memory.pages)
         run(memory, Touch([text + page], end=text + 32))
@@ -85,8 +85,8 @@ def test_an_executable_is_read_around_the_page_that_is_run() -> None:
 def test_a_page_of_an_executable_that_tmem_had_is_not_waited_for_although_its_neighbours_are_read() -> None:
     tmem = StandIn(100)
     memory = memory_over(tmem, 64, readahead=8)
-    text = file_key(0, EXECUTABLE_INODES)
-    tmem.ephemeral[0, EXECUTABLE_INODES, 20] = bytes(4096)
+    text = file_key(0, 3) | EXECUTABLE
+    tmem.ephemeral[0, 3, 20] = bytes(4096)
     guest = run(memory, Touch([text + 20], end=text + 32))
     assert memory.disk.pages_read == 7
     assert memory.major_faults == 0

@@ -154,7 +154,7 @@ def test_oracle_general(tmp_path: Path) -> None:
     assert list(read_trace(trace_of(tmp_path, raw), "oracle")) == [
         Access(7_000_000_000, file_key(0, 5), 16, False),
         Access(8_000_000_000, file_key(0, 9) + (2 << 20), 2, False),
-        Access(9_000_000_000, file_key(0, (1 << 22) - 1) + (4095 << 20), 1 << 20, False),
+        Access(9_000_000_000, file_key(0, (1 << 22) - 1) + (2047 << 20), 1 << 20, False),
         Access(9_000_000_000, file_key(0, 6), 1, False),
     ]
 

@@ -6,7 +6,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hypervisor_model.guests.handle import file_key
+from hypervisor_model.guests.handle import INDEX_MASK, file_key
 from hypervisor_model.guests.versions import Versions
 
 FIRST = file_key(1, 2) + 50
@@ -32,7 +32,7 @@ def test_the_counts_are_those_of_a_dict(acts: list[tuple[bool, int, int]]) -> No
 
 def test_files_apart_are_told_apart_and_forgetting_all_leaves_nothing() -> None:
     versions = Versions()
-    keys = [file_key(0, inode) + index for inode in (1, 2) for index in (0, 63, 64, (1 << 32) - 1)]
+    keys = [file_key(0, inode) + index for inode in (1, 2) for index in (0, 63, 64, INDEX_MASK)]
     for count, key in enumerate(keys):
         for _ in range(count + 1):
             versions.wrote(key)

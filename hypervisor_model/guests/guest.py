@@ -18,6 +18,7 @@ from hypervisor_model.guests.lru import DIRTY
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.work import (
     Action,
+    Await,
     Commit,
     Open,
     Release,
@@ -327,6 +328,8 @@ class Guest:
             memory.remove_file(action.first, action.pages)
         elif isinstance(action, Sleep):
             thread.wake_ns = now_ns + action.ns
+        elif isinstance(action, Await):
+            thread.wake_ns = action.ns
         elif isinstance(action, Sync):
             thread.wake_ns = memory.sync(now_ns)
         elif isinstance(action, Unmount):

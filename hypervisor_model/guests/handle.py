@@ -6,7 +6,7 @@ live in the guest's own memory (`zcache`).  Nothing else in this package reaches
 
 A page a guest can hold is one int below 2**60, its *key* (two digits of a CPython int, so it stays cheap):
 
-    file page   bits 0-30 index in the file, 31-52 inode number, 53 mapped by the processes that run it, 54-58 file system
+    file page   bits 0-30 index in the file, 31-52 inode number, 53 set if it is run (mapped), 54-58 file system
     anonymous   bit 59 set, bits 0-30 page in the region, 31-58 region
 """
 

@@ -175,6 +175,14 @@ WORKLOADS: Final[Mapping[str, tuple[str, Schema]]] = {
             "file": _file("Where it is."),
             "format": {"description": "What it is.", "enum": list(FORMATS), "default": "csv"},
             "limit": _endless("At most so many of its lines; null: all.", None),
+            "speed": {
+                "description": "At the trace's own times, so many times as fast; null: as fast as the guest goes.",
+                "type": ["number", "null"],
+                "minimum": 0.000001,
+                "maximum": 1_000_000,
+                "default": None,
+            },
+            "mount": _MOUNT,
         },
     ),
 }
@@ -321,7 +329,7 @@ RECORDED: Final[Mapping[str, Any]] = {
     "speed": {
         "description": "How many times faster than recorded.",
         "type": "number",
-        "exclusiveMinimum": 0,
+        "minimum": 0.000001,
         "maximum": 1_000_000,
         "default": 1,
     },

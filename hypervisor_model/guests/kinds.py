@@ -19,7 +19,7 @@ from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.recording import Recording, ReplayedGuest
 from hypervisor_model.guests.selfballoon import Settings, mb
 from hypervisor_model.guests.swap import SwapDevice
-from hypervisor_model.guests.traces import read_trace
+from hypervisor_model.guests.traces import TIMED, read_trace
 from hypervisor_model.guests.work import Workload
 from hypervisor_model.guests.workloads.analytics import Analytics
 from hypervisor_model.guests.workloads.compile import Build, CompileShape
@@ -77,8 +77,11 @@ def linux_complaint(spec: Mapping[str, Any]) -> tuple[str, str] | None:
         if workload.get("mount", 0) >= spec["filesystems"]:
             problem = f"no {workload['mount']} among {spec['filesystems']} counted from 0: see filesystems"
             return f"{key}.mount", problem
-        if workload["kind"] == "trace" and (problem := _trace_problem(workload)):
-            return f"{key}.file", problem
+        if workload["kind"] == "trace":
+            if workload["speed"] is not None and workload["format"] not in TIMED:
+                return f"{key}.speed", f"there are no times in a {workload['format']} trace"
+            if problem := _trace_problem(workload):
+                return f"{key}.file", problem
     for name in ("file_content", "anonymous_content"):
         if name in spec and not any(spec[name].values()):
             return name, "pages of nothing: every share is 0"
@@ -232,7 +235,15 @@ def _threads(
         ]
     if kind == "idle":
         return [Idle(region=region, committed=workload["committed"], seconds=workload["seconds"])]
-    return [Traced(workload["file"], workload["format"], limit=workload["limit"])]
+    return [
+        Traced(
+            workload["file"],
+            workload["format"],
+            limit=workload["limit"],
+            mount=workload["mount"],
+            speed=workload["speed"],
+        )
+    ]
 
 
 def _add_balloon(spec: Mapping[str, Any], boot: "Boot", guest: Guest) -> None:

@@ -189,6 +189,8 @@ _TEXT: Final[Mapping[str, Callable[[], Callable[[str], Access | None]]]] = {
     "csv": lambda: _csv,
 }
 FORMATS: Final = (*_TEXT, "oracle")
+TIMED: Final = frozenset(FORMATS) - {"csv"}
+"""Those that say when."""
 
 
 def read_trace(path: str, kind: str) -> Iterator[Access]:

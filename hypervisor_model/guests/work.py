@@ -89,7 +89,14 @@ class Sleep:
     ns: int
 
 
-Action = Touch | Open | Remove | Release | Commit | Unmount | Sync | Sleep
+@dataclass(slots=True)
+class Await:
+    """Do nothing until so long after the guest booted; no wait where that is past."""
+
+    ns: int
+
+
+Action = Touch | Open | Remove | Release | Commit | Unmount | Sync | Sleep | Await
 
 
 class Workload(Protocol):

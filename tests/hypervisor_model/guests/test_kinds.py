@@ -353,6 +353,18 @@ def test_a_trace_that_cannot_be_read_is_refused_when_the_scenario_is_read(tmp_pa
         assert (caught.value.line, caught.value.key) == (4, "guests[0].workload.file")
 
 
+def test_a_speed_needs_a_trace_that_says_when(tmp_path: Path) -> None:
+    complaint = complaint_of(
+        tmp_path, GUEST.format(more="swap: 0MiB", workload="{kind: trace, file: TRACE, speed: 2}")
+    )
+    assert "guests[0].workload.speed: there are no times in a csv trace" in complaint
+
+
+def test_a_speed_next_to_nothing_is_refused(tmp_path: Path) -> None:
+    complaint = complaint_of(tmp_path, "{kind: recorded, name: r, file: TRACE, speed: 1.0e-320}")
+    assert "guests[0].speed: 1e-320 is too small" in complaint
+
+
 def test_a_recording_that_is_a_pipe_is_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ScenarioError, match=r"guests\[0\]\.file: .*not a regular file"):

@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from hypervisor_model.guests.contents import ZERO_TOKEN
+from hypervisor_model.guests.contents import ZERO_TOKEN, Contents
+from hypervisor_model.guests.costs import FREE
+from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.files import UnreadableFile
+from hypervisor_model.guests.guest import Guest
 from hypervisor_model.guests.handle import file_key
+from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.recording import (
     Recording,
     RecordingError,
@@ -22,6 +26,7 @@ from hypervisor_model.guests.recording import (
     whole_page,
 )
 from hypervisor_model.guests.traces import Access, TraceError, read_trace
+from hypervisor_model.guests.work import Await
 from hypervisor_model.guests.workloads.traced import Traced
 from tests.hypervisor_model.guests.recordings import record, write_blocks, write_recording
 from tests.hypervisor_model.guests.standin import StandIn
@@ -238,6 +243,31 @@ def test_an_unknown_format_and_a_missing_file(tmp_path: Path) -> None:
         list(read_trace("x", "blktrace"))
     with pytest.raises(UnreadableFile, match="No such file"):
         list(read_trace(str(tmp_path / "none"), "csv"))
+
+
+FIU = "".join(f"{n} {5_000_000 + 1000 * n} READ 7 99999999 {4096 * n} 4096 HIT\n" for n in range(1000))
+
+
+def test_a_trace_is_followed_at_its_times_and_caught_up_with_when_late(tmp_path: Path) -> None:
+    path = trace_of(tmp_path, FIU)
+    for speed, cpu_ns, end_ns in ((None, 10, 10_000), (0.5, 10, 1_998_010), (0.5, 5_000, 5_000_000)):
+        memory = GuestMemory(2_000, disk=Disk(), contents=Contents(1), costs=FREE, readahead=1)
+        for number in range(1000):
+            memory.lists.add(file_key(2, 7) + number, 0)
+        guest = Guest(memory, [Traced(path, "fiu", mount=2, speed=speed, cpu_ns=cpu_ns)])
+        guest.run(1 << 62)
+        assert (guest.threads[0].finished_ns, guest.accesses) == (end_ns, 1000)
+
+
+def test_a_traced_workload_that_is_resumed_keeps_the_start_of_its_clock(tmp_path: Path) -> None:
+    whole, first = (Traced(trace_of(tmp_path, FIU), "fiu", speed=1) for _ in range(2))
+
+    def waits(workload: Traced) -> list[int]:
+        return [action.ns for action in workload.unit() if isinstance(action, Await)]
+
+    assert waits(first) == waits(whole)
+    first._accesses = None  # as after a checkpoint
+    assert waits(first) == waits(whole) == [1000 * number for number in range(512, 1000)]
 
 
 def test_a_traced_workload_stops_at_its_limit(tmp_path: Path) -> None:

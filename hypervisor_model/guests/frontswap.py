@@ -101,7 +101,7 @@ class Frontswap:
     def load(self, device: int, slot: int) -> bytes | None:
         """The page; None when it is on the swap device (C: __frontswap_load).
 
-        If gets are exclusive, the slot has nothing in the pool from now on: the caller has to make the page dirty.
+        If gets are exclusive, the slot has nothing in the pool from now on: the caller's page is the only one.
         """
         known = self._maps[device]
         if not known[slot]:

@@ -19,7 +19,7 @@ from hypervisor_model.guests.disk import SWAP_AREA, Disk
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.handle import ANON, EXECUTABLE, FS_SHIFT, INDEX_MASK, INODE_MASK, INODE_SHIFT
 from hypervisor_model.guests.inodes import InodeCache
-from hypervisor_model.guests.lru import DIRTY, WAS_ACTIVE, WRITTEN, OneList, PageLists
+from hypervisor_model.guests.lru import DIRTY, ONLY_COPY, WAS_ACTIVE, WRITTEN, OneList, PageLists
 from hypervisor_model.guests.swap import SwapDevice
 from hypervisor_model.guests.versions import Versions
 
@@ -236,10 +236,11 @@ class GuestMemory:
         if self.swap.key_of.get(slot) != key or key in self.lists.pages:
             return now_ns
         costs = self.costs
-        taken = False  # out of frontswap: nothing but memory has the page now
+        flags = 0
         if self.frontswap is not None and self.frontswap.load(self.swap.device, slot) is not None:
             now_ns += costs.get_hit_ns + costs.hypercall_ns
-            taken = self.frontswap.exclusive_gets
+            if self.frontswap.exclusive_gets:
+                flags = ONLY_COPY
         else:
             self.swap_ins += 1
             now_ns += costs.io_ns
@@ -247,8 +248,8 @@ class GuestMemory:
             if demanded:
                 self.major_faults += 1
                 self.wait_until_ns = done_ns
-        self.lists.add(key, 0)
-        if taken or self.swap.crowded:
+        self.lists.add(key, flags)
+        if self.swap.crowded:
             self.make_dirty(key)
         return now_ns
 
@@ -337,7 +338,7 @@ class GuestMemory:
         """Evict an anonymous page; False when there is no slot for it."""
         swap = self.swap
         slot = swap.slot_of.get(key, -1)
-        if not flags & DIRTY and slot >= 0:
+        if not flags & (DIRTY | ONLY_COPY) and slot >= 0:
             return True  # its slot still has it
         if slot < 0:
             slot = swap.allocate(key)

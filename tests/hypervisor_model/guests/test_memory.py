@@ -9,10 +9,10 @@ from hypervisor_model.evaluation.exact_lru import lru_hits
 from hypervisor_model.guests.cleancache import Cleancache
 from hypervisor_model.guests.contents import Contents
 from hypervisor_model.guests.disk import Disk
-from hypervisor_model.guests.frontswap import Frontswap
+from hypervisor_model.guests.frontswap import Frontswap, iswiz, oswiz
 from hypervisor_model.guests.guest import Guest
 from hypervisor_model.guests.handle import EXECUTABLE, anon_key, file_key
-from hypervisor_model.guests.lru import DIRTY, OneList, TwoLists
+from hypervisor_model.guests.lru import ONLY_COPY, OneList, TwoLists
 from hypervisor_model.guests.memory import GuestMemory
 from hypervisor_model.guests.swap import SwapDevice
 from hypervisor_model.guests.work import Action, Open, Release, Remove, Touch
@@ -306,14 +306,31 @@ def test_a_page_read_from_swap_is_written_although_reading_around_it_evicts() ->
 
 
 def test_what_an_exclusive_get_did_not_find_is_as_clean_as_the_disk() -> None:
-    for room, dirty in ((64, True), (0, False)):
+    for room, flags in ((64, ONLY_COPY), (0, 0)):
         memory = memory_over(StandIn(0, room=room), 8, swap=64)
         assert memory.frontswap is not None
         memory.frontswap.exclusive_gets = True
         heap = anon_key(1)
         run(memory, Touch(range(heap, heap + 12), write=True), Touch([heap]))
-        assert bool(memory.pages[heap] & DIRTY) == dirty
-        assert (heap in memory.swap.slot_of) == (not dirty)
+        assert memory.pages[heap] == flags
+        assert heap in memory.swap.slot_of
+
+
+def test_a_page_out_of_an_exclusive_get_keeps_its_slot_until_it_is_changed() -> None:
+    tmem = StandIn(0)
+    memory = memory_over(tmem, 8, swap=64)
+    assert memory.frontswap is not None
+    memory.frontswap.exclusive_gets = True
+    heap = anon_key(1)
+    run(memory, Touch(range(heap, heap + 12), write=True), Touch([heap, heap + 1]))
+    slots = [memory.swap.slot_of[heap + number] for number in range(2)]
+    run(memory, Touch([heap], write=True))
+    assert heap not in memory.swap.slot_of
+    tmem.calls.clear()
+    run(memory, Touch(range(heap + 2, heap + 12)))
+    assert heap + 1 not in memory.pages
+    assert memory.swap.slot_of[heap + 1] == slots[1]
+    assert ("put", 1, oswiz(0, slots[1]), iswiz(slots[1])) in tmem.calls, "stored to the slot that it had"
 
 
 @pytest.mark.parametrize("lists", ["one", "two"])

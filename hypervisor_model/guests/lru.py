@@ -23,9 +23,7 @@ DIRTY: Final = 1  # differs from the disk (file) or from the swap slot (anonymou
 WRITTEN: Final = 2  # a file page that was never read: cleancache is told to forget, not to keep
 INACTIVE_RATIO: Final = 3  # active anonymous pages for each inactive one, at 1 GB (C: inactive_anon_is_low)
 WAS_ACTIVE: Final = 4  # a file page that was on the active list since it came in
-ONLY_COPY: Final = (
-    8  # an anonymous page out of an exclusive get: unchanged, it has its slot, but the slot is empty
-)
+ONLY_COPY: Final = 8  # an anonymous page out of an exclusive get: it has its slot, and nothing is in there
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -31,6 +31,7 @@ HOT = (
             "inodes",
             "lru",
             "memory",
+            "reclaim",
             "swap",
             "versions",
             "workloads/popularity",

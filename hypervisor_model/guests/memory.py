@@ -1,14 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""A guest kernel's memory: page cache and anonymous memory in one pool of frames, and what happens when it is full.
+"""A guest kernel's memory: page cache and anonymous memory in one pool of frames, and how pages come into it.
 
-Models    page faults, readahead, reclaim, writeback and swap of Linux 3.x as far as tmem sees them: what is put, got
-          and flushed, and in which order.  Reclaim comes before the get (`get_first` turns that).
+Models    page faults, readahead and swapping in of Linux 3.x as far as tmem sees them: what is got and flushed, and in
+          which order; how pages go is `reclaim`.  Reclaim comes before the get (`get_first` turns that).
 Units     pages; times in nanoseconds of modelled time.  All counts are exact.
-Left out  the slab, huge pages, memory cgroups, NUMA; dirty pages wait for reclaim or for `sync`.  There is no OOM
-          killer: `out_of_memory` counts the allocations that would have called it, and the work goes on.
+Left out  the slab, huge pages, memory cgroups, NUMA; dirty pages wait for reclaim or for `sync`.
 """
-
-from typing import Final
 
 from mypy_extensions import mypyc_attr
 
@@ -20,50 +17,28 @@ from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.handle import ANON, EXECUTABLE, FS_SHIFT, INDEX_MASK, INODE_MASK, INODE_SHIFT
 from hypervisor_model.guests.inodes import InodeCache
 from hypervisor_model.guests.lru import DIRTY, ONLY_COPY, WAS_ACTIVE, WRITTEN, OneList, PageLists
+from hypervisor_model.guests.reclaim import SWAP_CLUSTER, Frames
 from hypervisor_model.guests.swap import SwapDevice
-from hypervisor_model.guests.versions import Versions
-
-SWAP_CLUSTER: Final = 32  # pages freed by one round of reclaim (SWAP_CLUSTER_MAX)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class GuestMemory:
+class GuestMemory(Frames):
     """Frames, lists, front ends and counters of one guest.
 
-    `totalram` frames belong to the guest now; `reserved` of them hold neither file nor anonymous pages (kernel, slab,
-    watermarks).  `fill` and `touch` answer when the CPU may go on; a wait for the disk is in `wait_until_ns`.
-    With `put_active_only` reclaim offers only file pages that were on the active list, or came from cleancache
-    (Linux with Bob Liu's zcache of 2013: PageWasActive).
+    What takes time answers when the CPU may go on; a wait for the disk is in `wait_until_ns`.
     """
 
     __slots__ = (
-        "cleancache",
         "committed",
-        "contents",
-        "costs",
-        "disk",
         "file_faults",
         "file_reads",
-        "frontswap",
         "get_first",
         "inodes",
-        "lists",
         "major_faults",
-        "out_of_memory",
-        "put_active_only",
         "readahead",
-        "reclaim_batch",
-        "reserved",
-        "starved",
-        "swap",
         "swap_ins",
-        "swap_outs",
         "swap_readahead",
-        "totalram",
         "unused_slots",
-        "versions",
-        "wait_until_ns",
-        "written_back",
     )
 
     def __init__(
@@ -85,38 +60,24 @@ class GuestMemory:
         get_first: bool = False,
         put_active_only: bool = False,
     ) -> None:
-        self.totalram = totalram
-        self.reserved = reserved
-        self.disk = disk
-        self.contents = contents
-        self.cleancache = Cleancache() if cleancache is None else cleancache
-        self.frontswap = frontswap
-        self.swap = SwapDevice(0) if swap is None else swap
-        if frontswap is not None:
-            frontswap.init(self.swap.slots)
-        self.lists: PageLists = OneList() if lists is None else lists
-        self.costs = costs
-        self.reclaim_batch = reclaim_batch
+        super().__init__(
+            totalram,
+            reserved=reserved,
+            disk=disk,
+            contents=contents,
+            cleancache=Cleancache() if cleancache is None else cleancache,
+            frontswap=frontswap,
+            swap=SwapDevice(0) if swap is None else swap,
+            lists=OneList() if lists is None else lists,
+            costs=costs,
+            reclaim_batch=reclaim_batch,
+            put_active_only=put_active_only,
+        )
         self.readahead, self.swap_readahead = readahead, swap_readahead
         self.inodes = InodeCache(inode_limit, totalram)
         self.get_first = get_first
-        self.put_active_only = put_active_only
         self.committed = 0  # Committed_AS: what processes were promised
-        self.wait_until_ns = 0
-        self.file_faults = self.file_reads = self.swap_ins = self.swap_outs = self.major_faults = 0
-        self.written_back = self.out_of_memory = self.unused_slots = 0
-        self.starved = False  # the last reclaim found no page that can go
-        self.versions = Versions()
-
-    @property
-    def pages(self) -> dict[int, int]:
-        """Every resident page and its flags."""
-        return self.lists.pages
-
-    @property
-    def free(self) -> int:
-        """Frames that hold nothing; below 0 while a balloon has yet to be met."""
-        return self.totalram - self.reserved - len(self.lists.pages)
+        self.file_faults = self.file_reads = self.swap_ins = self.major_faults = self.unused_slots = 0
 
     # Faults
 
@@ -253,101 +214,6 @@ class GuestMemory:
             self.make_dirty(key)
         return now_ns
 
-    def make_dirty(self, key: int) -> None:
-        """A resident page is written to; an anonymous one gives up its slot (C: reuse_swap_page)."""
-        pages = self.lists.pages
-        flags = pages[key]
-        if flags & DIRTY:
-            return
-        pages[key] = flags | DIRTY
-        if key >= ANON:
-            self._free_slot(key)
-
-    def _free_slot(self, key: int) -> None:
-        slot = self.swap.release(key)
-        if slot >= 0 and self.frontswap is not None:
-            self.frontswap.invalidate_page(self.swap.device, slot)
-
-    # Reclaim
-
-    def _make_room(self, wanted: int, now_ns: int) -> int:
-        if self.totalram - self.reserved - len(self.lists.pages) >= wanted:
-            return now_ns
-        return self.reclaim(max(wanted, self.reclaim_batch), now_ns)
-
-    def reclaim(self, count: int, now_ns: int) -> int:
-        """Evict pages until `count` frames are free or nothing can go; returns when the CPU goes on."""
-        goal = self.totalram - count
-        lists, contents, cleancache = self.lists, self.contents, self.cleancache
-        pages = lists.pages
-        versions = self.versions
-        puts = stuck = 0
-        # Once all were tried in vain, a few at a time are enough: those that could not go come round again.
-        patience = SWAP_CLUSTER if self.starved else len(pages)
-        swap_outs, write_backs = self.swap_outs, self.written_back
-        frontswap = self.frontswap
-        stores = 0 if frontswap is None else frontswap.succ_stores + frontswap.failed_stores
-        while len(pages) > goal - self.reserved:  # a back end in the guest's own memory moves `reserved`
-            try:
-                key, flags = lists.pop_victim()
-            except KeyError:
-                break
-            if key >= ANON:
-                if self._swap_out(key, flags):
-                    continue
-                lists.add(key, flags)  # no room for it anywhere: round it goes
-                stuck += 1
-                if stuck > patience:
-                    self.out_of_memory += 1
-                    self.starved = True
-                    break
-                continue
-            mount, oid, index = key >> FS_SHIFT & 31, key >> INODE_SHIFT & INODE_MASK, key & INDEX_MASK
-            if flags:
-                self._note_written(key, flags)
-                if flags & WRITTEN:
-                    cleancache.invalidate_page(mount, oid, index)
-                    continue
-            if self.put_active_only and not flags & WAS_ACTIVE:
-                continue
-            cleancache.put_page(mount, oid, index, contents.file_page(key, versions.of(key)))
-            puts += 1
-        else:
-            self.starved = False
-        if frontswap is not None:
-            puts += frontswap.succ_stores + frontswap.failed_stores - stores
-        now_ns += puts * (self.costs.put_ns + self.costs.hypercall_ns)
-        return self._write_out(now_ns, self.written_back - write_backs, self.swap_outs - swap_outs)
-
-    def _note_written(self, key: int, flags: int) -> None:
-        """A dirty file page is to be written: it has a new content on the disk from now on."""
-        if flags & DIRTY:
-            self.versions.wrote(key)
-            self.written_back += 1
-
-    def _write_out(self, now_ns: int, file_pages: int, swap_pages: int) -> int:
-        """Queue what one round wrote; who has written much waits."""
-        if file_pages or swap_pages:
-            wait_until_ns = self.disk.write_out(now_ns, file_pages, swap_pages)
-            if wait_until_ns > now_ns:
-                self.wait_until_ns = wait_until_ns
-            now_ns += self.costs.io_ns
-        return now_ns
-
-    def _swap_out(self, key: int, flags: int) -> bool:
-        """Evict an anonymous page; False when there is no slot for it."""
-        swap = self.swap
-        slot = swap.slot_of.get(key, -1)
-        if not flags & (DIRTY | ONLY_COPY) and slot >= 0:
-            return True  # its slot still has it
-        if slot < 0:
-            slot = swap.allocate(key)
-            if slot < 0:
-                return False
-        if self.frontswap is None or not self.frontswap.store(swap.device, slot, self.contents.anon_page()):
-            self.swap_outs += 1
-        return True
-
     # What processes do besides touching pages
 
     def open_file(self, first: int, pages: int, now_ns: int) -> int:
@@ -407,16 +273,6 @@ class GuestMemory:
         return self.disk.free_at_ns
 
     # What the balloon and the self-shrinker do
-
-    def set_totalram(self, target: int, now_ns: int = 0) -> int:
-        """Grow, or shrink as far as pages can be evicted, to `target` frames; returns the change."""
-        before = self.totalram
-        self.totalram = target
-        if self.free < 0:
-            self.reclaim(0, now_ns)
-            if self.free < 0:
-                self.totalram = min(before, self.reserved + len(self.lists.pages))
-        return self.totalram - before
 
     def unuse(self, device: int, count: int) -> int:
         """Swap in `count` pages that frontswap holds, and free their slots (C: try_to_unuse)."""

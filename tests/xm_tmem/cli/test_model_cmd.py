@@ -303,7 +303,7 @@ def test_a_sweep_shows_every_run_and_goes_on_where_it_was(xm: Xm) -> None:
     assert again.stdout.splitlines()[:3] == first.stdout.splitlines()
     assert len(again.stdout.splitlines()) == 4
     varied = [json.loads(line)["vary"]["seed"] for line in kept.read_text().splitlines()]
-    assert varied[0] == "1"
+    assert varied[0] == json.loads(lines[0])["vary"]["seed"], "what was whole is kept"
     assert sorted(varied) == ["1", "2", "3"]  # as they were done, two at a time
     bad = xm(*words, "weight.nobody=1")
     assert (bad.returncode, len(bad.stderr.splitlines())) == (2, 1)

@@ -55,7 +55,7 @@ from hypervisor_model.public.xen import (
 from hypervisor_model.releases import release_named
 from hypervisor_model.tmem import control
 from hypervisor_model.tmem.check import check
-from hypervisor_model.tmem.client import client_of
+from hypervisor_model.tmem.client import Client, client_of
 from hypervisor_model.tmem.cycles import CycleCounters
 from hypervisor_model.tmem.evict import relinquish_page
 from hypervisor_model.tmem.guest_ops import Guest
@@ -349,17 +349,17 @@ class Hypervisor:
 
     def set_weight(self, domid: int, weight: int) -> None:
         """Raises KeyError if there is no such client."""
-        client = control.client_named(self.tmem, domid)
-        if client is None:
-            raise KeyError(domid)
-        control.set_weight(self.tmem, client, weight)
+        control.set_weight(self.tmem, self._client(domid), weight)
 
     def set_cap(self, domid: int, cap: int) -> None:
         """Raises KeyError if there is no such client."""
+        self._client(domid).cap = cap
+
+    def _client(self, domid: int) -> Client:
         client = control.client_named(self.tmem, domid)
         if client is None:
             raise KeyError(domid)
-        client.cap = cap
+        return client
 
     def toggle_freeze_key(self) -> None:
         """Freeze all clients, thaw them the next time (C: tmem_freeze_all)."""

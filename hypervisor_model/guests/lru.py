@@ -169,7 +169,10 @@ class TwoLists(PageLists):
             self._inactive[key] = True
 
     def pop_victim(self) -> tuple[int, int]:
-        key = self._pop_anon() if self._is_anon_due() else self._pop_file()
+        """Both kinds bear so much looking at, not so many evictions: where all is in use the other kind goes."""
+        key = -1
+        while key < 0:
+            key = self._look_at_anon() if self._is_anon_due() else self._look_at_file()
         return key, self.pages.pop(key)
 
     def _is_anon_due(self) -> bool:
@@ -192,40 +195,40 @@ class TwoLists(PageLists):
         self._anon_due -= 1 << 16
         return True
 
-    def _pop_file(self) -> int:
-        """The first inactive page, unless it is of an executable and in use.
+    def _look_at_file(self) -> int:
+        """Take the first inactive page; -1 if it is of an executable and in use: it becomes active.
 
         A page that cools off takes along that it was used: the next use promotes it again
         (C: shrink_active_list, page_check_references).
         """
         active, inactive, pressure = self._active, self._inactive, self._file_pressure
-        while True:
-            while len(active) > len(inactive):
-                cooled, used = active.popitem(False)
-                kept = used and cooled & EXECUTABLE != 0
-                (active if kept else inactive)[cooled] = used and not kept
-                pressure.look(kept)
-            key, used = (inactive or active).popitem(False)
-            kept = used and key & EXECUTABLE != 0
+        while len(active) > len(inactive):
+            cooled, used = active.popitem(False)
+            kept = used and cooled & EXECUTABLE != 0
+            (active if kept else inactive)[cooled] = used and not kept
             pressure.look(kept)
-            if not kept:
-                return key
-            active[key] = False
-            self.pages[key] |= WAS_ACTIVE
+        key, used = (inactive or active).popitem(False)
+        kept = used and key & EXECUTABLE != 0
+        pressure.look(kept)
+        if not kept:
+            return key
+        active[key] = False
+        self.pages[key] |= WAS_ACTIVE
+        return -1
 
-    def _pop_anon(self) -> int:
-        """The first inactive page that was not used since; used ones become active (C: shrink_inactive_list)."""
+    def _look_at_anon(self) -> int:
+        """Take the first inactive page; -1 if it was used since: it becomes active (C: shrink_inactive_list)."""
         active, inactive, pressure = self._active_anon, self._inactive_anon, self._anon_pressure
-        while True:
-            while len(inactive) * INACTIVE_RATIO < len(active):
-                cooled, used = active.popitem(False)
-                inactive[cooled] = False
-                pressure.look(used)
-            key, used = inactive.popitem(False)
+        while len(inactive) * INACTIVE_RATIO < len(active):
+            cooled, used = active.popitem(False)
+            inactive[cooled] = False
             pressure.look(used)
-            if not used:
-                return key
-            active[key] = False
+        key, used = inactive.popitem(False)
+        pressure.look(used)
+        if not used:
+            return key
+        active[key] = False
+        return -1
 
     def discard(self, key: int) -> int | None:
         flags = self.pages.pop(key, None)

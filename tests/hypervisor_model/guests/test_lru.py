@@ -137,6 +137,19 @@ def test_a_page_of_an_executable_that_nobody_runs_any_more_goes() -> None:
     assert gone == set(range(TEXT, TEXT + 9))
 
 
+def test_where_all_that_is_run_is_in_use_the_heap_bears_the_pressure() -> None:
+    lists = filled(0, 600)
+    for number in range(300):
+        lists.add(TEXT + number, 0)
+    gone = 0
+    for _ in range(100):
+        for number in range(300):
+            if TEXT + number in lists.pages:
+                lists.touch(TEXT + number)
+        gone += anon_victims(lists, 1)
+    assert gone > 90
+
+
 @pytest.mark.parametrize("lists", [OneList(), TwoLists()])
 def test_an_empty_memory_has_no_victim(lists: OneList | TwoLists) -> None:
     with pytest.raises(KeyError):

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a build of Linux reads and needs, counted in a tree that was built: the facts behind R5's working set.
+
+    python -m benchmarks.kernel_tree /path/to/linux [--heaps 200]
+
+Prints how many headers a source includes and how large they are, how popular they are next to the form that
+`CompileShape.header_core` uses, and how many sources ago a header was read last.  With `--heaps`, compiles so many of
+the sources again, with the command that the build used, and prints the compiler's anonymous and file pages at the end.
+Units     pages of 4 KiB; shares in percent of the sources.
+"""
+
+import argparse
+import os
+import random
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+PAGE: Final = 4096
+RANKS: Final = (100, 200, 300, 400, 500, 600, 800, 1_000)
+DISTANCES: Final = (1, 8, 36, 100, 300)
+POLL_S: Final = 0.003
+
+
+class Source(NamedTuple):
+    """One compiled source: the command, and the headers it read."""
+
+    command: str
+    headers: frozenset[str]
+
+
+def read_tree(tree: Path) -> list[Source]:
+    """The sources of a built tree in the order of their paths, from what kbuild left beside each object."""
+    sources: list[Source] = []
+    for path in sorted(tree.rglob(".*.o.cmd")):
+        text = path.read_text(errors="replace")
+        command = re.search(r"^cmd_\S+ := (.*)$", text, re.MULTILINE)
+        name = re.search(r"^source_\S+ := (\S+\.c)$", text, re.MULTILINE)
+        needed = re.search(r"^deps_\S+ := \\\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+        if command is None or name is None or needed is None or name[1].startswith("scripts/"):
+            continue
+        words = (word for word in needed[1].split() if word.endswith(".h"))
+        sources.append(Source(command[1], frozenset(os.path.normpath(word) for word in words)))
+    return sources
+
+
+def pages_of(tree: Path, header: str) -> int:
+    """At least one page, as reading an empty file would still be a read."""
+    try:
+        return max(1, -(-(tree / header).stat().st_size // PAGE))
+    except OSError:
+        return 1
+
+
+def print_headers(tree: Path, sources: Sequence[Source]) -> None:
+    included = Counter(header for source in sources for header in source.headers)
+    each = statistics.mean(len(source.headers) for source in sources)
+    pages = statistics.mean(pages_of(tree, header) for header in included)
+    print(
+        f"{len(sources)} sources include {each:.0f} headers each, {len(included)} different ones of {pages:.2f} pages"
+    )
+    core = each * 0.955  # the sum of 1 / (1 + (r / core) ** 6) over all ranks r is 1.047 * core
+    shares = [count / len(sources) for _, count in included.most_common()]
+    print(f"{'rank':>6} {'included by':>12} {f'form, core {core:.0f}':>16}")
+    for rank in RANKS:
+        if rank <= len(shares):
+            print(f"{rank:6} {100 * shares[rank - 1]:10.1f} % {100 / (1 + (rank / core) ** 6):14.1f} %")
+    print_distances(sources)
+
+
+def print_distances(sources: Sequence[Source]) -> None:
+    last: dict[str, int] = {}
+    found: Counter[str] = Counter()
+    for number, source in enumerate(sources):
+        for header in source.headers:
+            distance = number - last[header] if header in last else 0
+            found[_bucket(distance)] += 1
+            last[header] = number
+    print("headers of a source by how many sources ago they were read last:")
+    for name in ("never", *(f"<= {limit}" for limit in DISTANCES), "longer"):
+        print(f"{name:>8} {found[name] / len(sources):8.2f}")
+
+
+def _bucket(distance: int) -> str:
+    if distance == 0:
+        return "never"
+    return next((f"<= {limit}" for limit in DISTANCES if distance <= limit), "longer")
+
+
+def print_heaps(tree: Path, sources: Sequence[Source], count: int) -> None:
+    chosen = random.Random("heaps").sample(list(sources), min(count, len(sources)))
+    with tempfile.NamedTemporaryFile("r") as log:
+        for source in chosen:
+            words = shlex.split(source.command.split(";")[0])
+            kept = [word for word in words if not word.startswith("-Wp,-MD")]
+            kept[kept.index("-o") + 1] = os.devnull
+            watch = f"{sys.executable},{Path(__file__).resolve()},--watch,{log.name}"
+            subprocess.run([*kept, "-wrapper", watch], cwd=tree, stderr=subprocess.DEVNULL, check=False)
+        peaks = [tuple(map(int, line.split())) for line in log]
+    for name, column in (("anonymous", 0), ("file", 1)):
+        values = sorted(peak[column] for peak in peaks)
+        spread = 100 * statistics.pstdev(values) / statistics.mean(values)
+        deciles = " ".join(str(values[len(values) * tenth // 10]) for tenth in range(1, 10))
+        print(
+            f"{name} pages of the compiler: mean {statistics.mean(values):.0f} +- {spread:.0f} %, deciles {deciles}"
+        )
+
+
+def watch(log: str, command: Sequence[str]) -> int:
+    """Run one part of the compiler; note the pages of cc1 as they were just before it ended."""
+    process = subprocess.Popen(command)
+    last = ""
+    while process.poll() is None:
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except OSError:
+            break
+        if "RssAnon" in status:  # not of what has ended
+            last = status
+        time.sleep(POLL_S)
+    result = process.wait()
+    sizes = [re.search(rf"^{name}:\s+(\d+) kB", last, re.MULTILINE) for name in ("RssAnon", "RssFile")]
+    if Path(command[0]).name == "cc1" and None not in sizes:
+        with open(log, "a") as out:
+            print(*(int(size[1]) * 1024 // PAGE for size in sizes if size is not None), file=out)
+    return result
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--watch"]:
+        return watch(sys.argv[2], sys.argv[3:])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.kernel_tree", description="Count what a built kernel tree needed."
+    )
+    parser.add_argument("tree", type=Path, help="a tree of Linux in which `make` has run")
+    parser.add_argument("--heaps", type=int, default=0, metavar="N", help="compile N sources again")
+    options = parser.parse_args()
+    sources = read_tree(options.tree)
+    if not sources:
+        parser.error(f"no object of a C source was built in {options.tree}")
+    print_headers(options.tree, sources)
+    if options.heaps:
+        print_heaps(options.tree, sources, options.heaps)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a build of Linux reads and needs, counted in a tree that was built: the facts behind R5's working set.
+"""What a build of Linux reads and needs, counted in a tree that was built: what R5's working set is compared with.
 
     python -m benchmarks.kernel_tree /path/to/linux [--heaps 200]
 
-Prints how many headers a source includes and how large they are, how popular they are next to the form that
-`CompileShape.header_core` uses, and how many sources ago a header was read last.  With `--heaps`, compiles so many of
-the sources again, with the command that the build used, and prints the compiler's anonymous and file pages at the end.
+Prints how many headers a source includes and how large they are, how many sources include those of each rank of
+popularity, and how many sources ago a header was read last.  With `--heaps`, compiles so many of the sources again,
+with the command that the build used, and prints the compiler's anonymous and file pages just before it ended.
 Units     pages of 4 KiB; shares in percent of the sources.
 """
 
@@ -67,12 +67,11 @@ def print_headers(tree: Path, sources: Sequence[Source]) -> None:
     print(
         f"{len(sources)} sources include {each:.0f} headers each, {len(included)} different ones of {pages:.2f} pages"
     )
-    core = each * 0.955  # the sum of 1 / (1 + (r / core) ** 6) over all ranks r is 1.047 * core
     shares = [count / len(sources) for _, count in included.most_common()]
-    print(f"{'rank':>6} {'included by':>12} {f'form, core {core:.0f}':>16}")
+    print(f"{'rank':>6} {'included by':>12}")
     for rank in RANKS:
         if rank <= len(shares):
-            print(f"{rank:6} {100 * shares[rank - 1]:10.1f} % {100 / (1 + (rank / core) ** 6):14.1f} %")
+            print(f"{rank:6} {100 * shares[rank - 1]:10.1f} %")
     print_distances(sources)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from benchmarks import (
     guests,
     hosts,
     hot_path,
+    kernel_tree,
     libc_copy,
     metadata,
     model_host,
@@ -167,3 +169,23 @@ def test_model_host_and_the_listings_of_one(monkeypatch: pytest.MonkeyPatch) -> 
     assert listing.name == "LIST of 3 domains"
     with hosts.model_host(2) as environment:
         assert sum(line.startswith(b"P=") for line in hosts.raw_listing(environment).splitlines()) == 8
+
+
+def test_a_built_kernel_tree_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include/big.h").write_bytes(bytes(5_000))
+    (tmp_path / "include/small.h").write_bytes(b"")
+    for name, headers in (("a", ["big", "small"]), ("b", ["big"]), ("c", [])):
+        (tmp_path / f".{name}.o.cmd").write_text(
+            f"cmd_{name}.o := gcc -c -o {name}.o {name}.c\n\nsource_{name}.o := {name}.c\n\n"
+            f"deps_{name}.o := \\\n    $(wildcard include/config/x.h) \\\n"
+            + "".join(f"  include/{header}.h \\\n" for header in headers)
+            + f"\n{name}.o: $(deps_{name}.o)\n"
+        )
+    (tmp_path / ".d.o.cmd").write_text("cmd_d.o := gcc -c -o d.o d.S\n\nsource_d.o := d.S\n")
+    sources = kernel_tree.read_tree(tmp_path)
+    assert [len(source.headers) for source in sources] == [2, 1, 0]
+    kernel_tree.print_headers(tmp_path, sources)
+    printed = capsys.readouterr().out
+    assert "3 sources include 1 headers each, 2 different ones of 1.50 pages" in printed
+    assert re.search(r"never +0\.67\n +<= 1 +0\.33\n", printed)

@@ -2,13 +2,13 @@
 """make -jN in one machine whose tmem back end lives in the machine's own memory: zcache, zswap, RAMster.
 
 A simulated page stands for `scale` pages: for neighbours, as if pages were larger, or for pages that lie apart and that
-the disk fetches one by one.  `sources` sources stand for the real ones of the build, and so does its time.
+the disk fetches one by one.  `sources` sources stand for the REAL_SOURCES of the build, and so does its time.
 Units     seconds modelled; counts in real pages.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import Final
 
 from hypervisor_model.guests.cleancache import Cleancache
 from hypervisor_model.guests.contents import Contents
@@ -33,8 +33,6 @@ SWAP_CLUSTER: Final = 8  # pages that one fault on a swapped page brings in (Lin
 READAHEAD: Final = 32  # 128 KiB
 RECLAIM_BATCH: Final = 32
 HIGH_WATERMARK_MB: Final = 6  # of a machine with 1 GB: with fewer file pages anonymous ones go
-WARM_UP: Final = 2  # sources of each job that are compiled before the counts of a steady build begin
-STEP_NS: Final = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +43,6 @@ class Machine:
     scale: int = 32
     are_neighbours: bool = False
     sources: int = 216
-    """Compiled here, for `real_sources`."""
-    real_sources: int = REAL_SOURCES
-    is_steady: bool = False
-    """The sources are of the middle of a long build: every header was read before, and no two jobs are in step.  Else
-    of one that begins cold and ends with linking."""
     ram_mb: int = 1024
     seek_us: int = 625
     """Of a request; where pages lie apart, of each of them."""
@@ -62,16 +55,16 @@ class Machine:
 
     @property
     def cpu_seconds(self) -> float:
-        """What the build would take if nothing ever waited: for the sources that `Run.seconds` is about."""
-        sources = self.real_sources if self.is_steady else self.sources
-        return sources * self.shape.cpu_ms / 1_000 / VCPUS
+        """What the build would take if nothing ever waited."""
+        return self.sources * self.shape.cpu_ms / 1_000 / VCPUS
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Run:
     """What one build did, or several on average."""
 
     seconds: float
-    """Of simulated time, for the sources that were compiled; of a steady build, for the real ones."""
+    """Of simulated time, for the sources that were compiled."""
     served: float  # pages that cleancache had
     swap_io: float  # pages to and from the swap device
     major_faults: float
@@ -111,122 +104,58 @@ def mean_build(machine: Machine, jobs: int, seeds: Sequence[int]) -> Run:
 
 
 def build(machine: Machine, jobs: int, seed: int = 1) -> Run:
-    """make -j`jobs` on four CPUs: a cold build to its end, or a part of a long one."""
-    return _Bench(machine, jobs, seed).run()
-
-
-class _Counts(NamedTuple):
-    """What one build did until some moment, in simulated pages and requests."""
-
-    time_ns: int
-    sources: int
-    served: int
-    swapped: int
-    swap_faults: int
-    mapped_reads: int
-    remote: int
-
-
-class _Bench:
-    """One machine and the build that runs on it."""
-
-    def __init__(self, machine: Machine, jobs: int, seed: int) -> None:
-        self._machine, self._jobs = machine, jobs
-        scale = machine.scale
-        mb = PAGES_PER_MB // scale
-        apart = 1 if machine.are_neighbours else scale
-        has_backend = machine.persistent_percent or machine.ephemeral_percent
-        self._zcache = (
-            Zcache(
-                persistent_percent=machine.persistent_percent,
-                ephemeral_percent=machine.ephemeral_percent,
-                remote_frames=machine.remote_mb * mb,
-            )
-            if has_backend
-            else None
+    """make -j`jobs` on four CPUs, from a cold start."""
+    scale, sources = machine.scale, machine.sources
+    mb = PAGES_PER_MB // scale
+    apart = 1 if machine.are_neighbours else scale
+    has_backend = machine.persistent_percent or machine.ephemeral_percent
+    zcache = (
+        Zcache(
+            persistent_percent=machine.persistent_percent,
+            ephemeral_percent=machine.ephemeral_percent,
+            remote_frames=machine.remote_mb * mb,
         )
-        zcache = self._zcache
-        self._cleancache = Cleancache(zcache if machine.ephemeral_percent else None)
-        self._cleancache.init_fs()
-        self._frontswap = None if zcache is None or not machine.persistent_percent else Frontswap(zcache)
-        self._disk = _Disk(
-            seek_ns=machine.seek_us * 1_000 * apart,
-            swap_seek_ns=machine.swap_seek_us * 1_000 * apart,
-            page_ns=40_000 * scale,
-        )
-        self._memory = GuestMemory(
-            machine.ram_mb * mb,
-            reserved=KERNEL_MB * mb,
-            disk=self._disk,
-            contents=Contents(1),
-            cleancache=self._cleancache,
-            frontswap=self._frontswap,
-            swap=SwapDevice(10 * 1024 * mb),
-            lists=OneList()
-            if machine.swappiness is None
-            else TwoLists(machine.swappiness, HIGH_WATERMARK_MB * mb),
-            costs=COMPRESSED,
-            reclaim_batch=RECLAIM_BATCH // scale if machine.are_neighbours else 4,
-            readahead=READAHEAD // scale if machine.are_neighbours else 2,
-            swap_readahead=SWAP_CLUSTER // scale if machine.are_neighbours else 1,
-            put_active_only=machine.active_only,
-        )
-        if zcache is not None:
-            zcache.attach(self._memory)
-        warm_up = WARM_UP * jobs
-        shape = replace(
-            machine.shape, sources=warm_up + machine.sources + jobs if machine.is_steady else machine.sources
-        )
-        shape = shape.coarser(scale) if machine.are_neighbours else shape.shrunk(scale)
-        self._build = Build(f"kernel {seed}", shape)
-        apart_ns = shape.cpu_ms * 1_000_000 // min(jobs, VCPUS) if machine.is_steady else 0
-        self._guest = Guest(
-            self._memory, self._build.jobs(jobs, apart_ns=apart_ns), vcpus=VCPUS, slice_ns=SLICE_NS
-        )
-
-    def run(self) -> Run:
-        """Of one build, counted as the machine says."""
-        machine = self._machine
-        if not machine.is_steady:
-            before = self._counts()
-            self._guest.run(1 << 62)
-            return self._between(before, self._counts()._replace(sources=machine.sources))
-        for key in self._build.header_keys():
-            self._memory.lists.add(key, 0)
-        warm_up = WARM_UP * self._jobs
-        self._run_until(warm_up)
-        before = self._counts()
-        self._run_until(warm_up + machine.sources)
-        return self._between(before, self._counts())
-
-    def _run_until(self, sources: int) -> None:
-        while self._build.next_source < sources:
-            self._guest.run(self._guest.time_ns + STEP_NS)
-
-    def _counts(self) -> _Counts:
-        memory, frontswap, zcache = self._memory, self._frontswap, self._zcache
-        return _Counts(
-            time_ns=self._guest.time_ns,
-            sources=self._build.next_source,
-            served=self._cleancache.succ_gets,
-            swapped=memory.swap_ins + memory.swap_outs,
-            swap_faults=memory.swap_ins + (0 if frontswap is None else frontswap.loads),
-            mapped_reads=self._disk.mapped_reads,
-            remote=0 if zcache is None else zcache.remote_puts + zcache.remote_gets,
-        )
-
-    def _between(self, before: _Counts, after: _Counts) -> Run:
-        """Scaled to the real build, but for the seconds of one that is not steady."""
-        scale, real_sources = self._machine.scale, self._machine.real_sources
-        done = _Counts(*(last - first for first, last in zip(before, after, strict=True)))
-        real = scale * real_sources // done.sources
-        network_ns = done.remote * scale * NETWORK_NS // 4
-        seconds = (done.time_ns + network_ns) / 1e9
-        return Run(
-            seconds=seconds * real_sources / done.sources if self._machine.is_steady else seconds,
-            served=done.served * real,
-            swap_io=done.swapped * real,
-            major_faults=(done.mapped_reads + done.swap_faults * scale // SWAP_CLUSTER)
-            * real_sources
-            // done.sources,
-        )
+        if has_backend
+        else None
+    )
+    cleancache = Cleancache(zcache if machine.ephemeral_percent else None)
+    cleancache.init_fs()
+    frontswap = None if zcache is None or not machine.persistent_percent else Frontswap(zcache)
+    disk = _Disk(
+        seek_ns=machine.seek_us * 1_000 * apart,
+        swap_seek_ns=machine.swap_seek_us * 1_000 * apart,
+        page_ns=40_000 * scale,
+    )
+    memory = GuestMemory(
+        machine.ram_mb * mb,
+        reserved=KERNEL_MB * mb,
+        disk=disk,
+        contents=Contents(1),
+        cleancache=cleancache,
+        frontswap=frontswap,
+        swap=SwapDevice(10 * 1024 * mb),
+        lists=OneList()
+        if machine.swappiness is None
+        else TwoLists(machine.swappiness, HIGH_WATERMARK_MB * mb),
+        costs=COMPRESSED,
+        reclaim_batch=RECLAIM_BATCH // scale if machine.are_neighbours else 4,
+        readahead=READAHEAD // scale if machine.are_neighbours else 2,
+        swap_readahead=SWAP_CLUSTER // scale if machine.are_neighbours else 1,
+        put_active_only=machine.active_only,
+    )
+    if zcache is not None:
+        zcache.attach(memory)
+    shape = replace(machine.shape, sources=sources)
+    shape = shape.coarser(scale) if machine.are_neighbours else shape.shrunk(scale)
+    guest = Guest(memory, Build(f"kernel {seed}", shape).jobs(jobs), vcpus=VCPUS, slice_ns=SLICE_NS)
+    guest.run(1 << 62)
+    network_ns = 0 if zcache is None else (zcache.remote_puts + zcache.remote_gets) * scale * NETWORK_NS // 4
+    loads = 0 if frontswap is None else frontswap.loads
+    swap_faults = (memory.swap_ins + loads) * scale // SWAP_CLUSTER
+    real = scale * REAL_SOURCES // sources
+    return Run(
+        seconds=(guest.time_ns + network_ns) / 1e9,
+        served=cleancache.succ_gets * real,
+        swap_io=(memory.swap_ins + memory.swap_outs) * real,
+        major_faults=(disk.mapped_reads + swap_faults) * REAL_SOURCES // sources,
+    )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 from hypervisor_model.guests.handle import EXECUTABLE, anon_key, file_key
-from hypervisor_model.guests.work import Action, Await, Commit, Open, Release, Remove, Touch
+from hypervisor_model.guests.work import Action, Commit, Open, Release, Remove, Touch
 
 TOOLS_INODE = 2
 HEADER_INODE = 1_000
@@ -31,15 +31,8 @@ class CompileShape:
     headers: int = 1_500
     header_pages: int = 4
     headers_each: int = 180
-    header_core: int = 0
-    """Above 0, a source includes about so many headers, most of them the same as its neighbours do: the one of rank r
-    with the probability 1 / (1 + (r / header_core) ** 6), as counted in Linux 3.6 (`python -m benchmarks.kernel_tree`).
-    Else it includes `headers_each`, drawn by 1 / (r + 4)."""
     tool_pages: int = 4_000  # cc1, as, ld and their libraries
     tool_touches: int = 3_000  # in one compilation
-    tool_core: int = 0
-    """Above 0, the tools' pages are used by chance, the one of rank r by 1 / (r + tool_core), and those of near ranks
-    do not lie together. Else they are used in runs."""
     are_tools_mapped: bool = True  # else they are files as any other
     heap_pages: int = 8_000  # of one compilation, at its end, on average
     heap_spread: float = (
@@ -65,10 +58,8 @@ class CompileShape:
             source_pages=max(1, self.source_pages // scale),
             headers=max(8, self.headers // scale),
             headers_each=max(1, self.headers_each // scale),
-            header_core=self.header_core // scale,
             tool_pages=self.tool_pages // scale,
             tool_touches=self.tool_touches // scale,
-            tool_core=self.tool_core // scale,
             heap_pages=self.heap_pages // scale,
             object_pages=max(1, self.object_pages // scale),
         )
@@ -81,7 +72,6 @@ class CompileShape:
             header_pages=max(1, self.header_pages // grain),
             tool_pages=self.tool_pages // grain,
             tool_touches=self.tool_touches // grain,
-            tool_core=self.tool_core // grain,
             heap_pages=self.heap_pages // grain,
             object_pages=max(1, self.object_pages // grain),
         )
@@ -109,31 +99,12 @@ class Build:
         self.next_source = 0
         self.builds_left = builds
         self.builds_done = 0
-        self._headers = range(shape.headers)
-        self._header_weights = list(accumulate(1 / (rank + 4) for rank in self._headers))
-        self._header_chances = [
-            _chance(rank / shape.header_core) for rank in self._headers if shape.header_core
-        ]
-        self._tools: list[int] = []
-        self._tool_weights: list[float] = []
-        if shape.tool_core:
-            self._tools = random.Random("tools").sample(range(shape.tool_pages), shape.tool_pages)
-            self._tool_weights = list(
-                accumulate(1 / (rank + shape.tool_core) for rank in range(shape.tool_pages))
-            )
+        self.header_weights = list(accumulate(1 / (rank + 4) for rank in range(shape.headers)))
+        self.headers = range(shape.headers)
 
-    def jobs(self, count: int, region: int = 1, *, apart_ns: int = 0) -> list["Job"]:
-        """So many jobs, each beginning `apart_ns` after the one before; their heaps are `region` and those after it."""
-        return [Job(self, region + number, number * apart_ns) for number in range(count)]
-
-    def header_keys(self) -> list[int]:
-        """Every page of every header, of the least popular first."""
-        pages = range(self.shape.header_pages)
-        return [
-            file_key(self.mount, HEADER_INODE + header) + page
-            for header in reversed(self._headers)
-            for page in pages
-        ]
+    def jobs(self, count: int, region: int = 1) -> list["Job"]:
+        """So many jobs; their heaps are `region` and those after it."""
+        return [Job(self, region + number) for number in range(count)]
 
     def take_source(self) -> int:
         """The number of the next source to compile; -1: this build is compiled and has to be linked."""
@@ -148,44 +119,15 @@ class Build:
         """What decides over what is in a source."""
         return self.rng if self.image_seed is None else random.Random(f"{self.image_seed} source {number}")
 
-    def headers_of(self, source: random.Random) -> list[int]:
-        """The headers that a source includes, in the order of reading; the most popular have the lowest numbers."""
-        if not self._header_chances:
-            return source.choices(self._headers, cum_weights=self._header_weights, k=self.shape.headers_each)
-        draw = source.random
-        included = [header for header, chance in enumerate(self._header_chances) if draw() < chance]
-        source.shuffle(included)
-        return included
-
-    def tool_keys(self, first: int, count: int) -> Sequence[int]:
-        """So many uses of the tools' pages, whose first is `first`."""
-        if self._tools:
-            return [
-                first + page
-                for page in self.rng.choices(self._tools, cum_weights=self._tool_weights, k=count)
-            ]
-        # The compiler's code is used in runs: which pass works decides which pages.
-        start = first + self.rng.randrange(max(1, self.shape.tool_pages - count))
-        return range(start, start + count)
-
-
-def _chance(rank: float) -> float:
-    cube = rank * rank * rank
-    return 1 / (1 + cube * cube)
-
 
 class Job:
     """One of make's jobs: a thread of the guest."""
 
-    def __init__(self, build: Build, region: int, begin_ns: int = 0) -> None:
+    def __init__(self, build: Build, region: int) -> None:
         self._build = build
         self._heap = anon_key(region)
-        self._begin_ns = begin_ns
 
     def unit(self) -> list[Action]:
-        if self._begin_ns:
-            begin_ns, self._begin_ns = self._begin_ns, 0
-            return [Await(begin_ns)]
         build = self._build
         if build.builds_left == 0:
             return []
@@ -198,7 +140,7 @@ class Job:
         return self._link()
 
     def _compile(self, number: int) -> list[Action]:
-        build, shape = self._build, self._build.shape
+        build, shape, rng = self._build, self._build.shape, self._build.rng
         source = build.of_source(number)
         heap, steps = self._heap, shape.heap_steps
         tools = file_key(build.mount, TOOLS_INODE) | (EXECUTABLE if shape.are_tools_mapped else 0)
@@ -208,12 +150,14 @@ class Job:
             Commit(heap_pages),
             *self._read(SOURCE_INODE + number, shape.source_pages, cpu_ns),
         ]
-        wanted = build.headers_of(source)
+        wanted = source.choices(build.headers, cum_weights=build.header_weights, k=shape.headers_each)
         for step in range(steps):
             for header in wanted[step::steps]:
                 actions += self._read(HEADER_INODE + header, shape.header_pages, cpu_ns)
-            used = build.tool_keys(tools, max(1, shape.tool_touches // steps))
-            actions.append(Touch(used, cpu_ns, end=tools + shape.tool_pages))
+            # The compiler's code is used in runs: which pass works decides which pages.
+            run = max(1, shape.tool_touches // steps)
+            start = tools + rng.randrange(max(1, shape.tool_pages - run))
+            actions.append(Touch(range(start, start + run), cpu_ns, end=tools + shape.tool_pages))
             before, size = heap_pages * step // steps, heap_pages * (step + 1) // steps
             actions.append(Touch(range(heap + before, heap + size), cpu_ns, write=True))
             actions.append(Touch(self._reused(size), cpu_ns, write=True))

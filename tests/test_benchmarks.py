@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import random
 import re
 from pathlib import Path
 
@@ -189,3 +190,8 @@ def test_a_built_kernel_tree_is_counted(tmp_path: Path, capsys: pytest.CaptureFi
     printed = capsys.readouterr().out
     assert "3 sources include 1 headers each, 2 different ones of 1.50 pages" in printed
     assert re.search(r"never +0\.67\n +<= 1 +0\.33\n", printed)
+    (tmp_path / "noise").write_bytes(random.Random(1).randbytes(4096))
+    kernel_tree.print_compressed(
+        "both", [tmp_path / "noise", tmp_path / "include/big.h", tmp_path / "missing"]
+    )
+    assert "33.3 % refused, 67 % in half a frame" in capsys.readouterr().out

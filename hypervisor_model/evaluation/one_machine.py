@@ -6,12 +6,12 @@ the disk fetches one by one.  `sources` sources stand for the REAL_SOURCES of th
 Units     seconds modelled; counts in real pages.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hypervisor_model.guests.cleancache import Cleancache
-from hypervisor_model.guests.contents import Contents
+from hypervisor_model.guests.contents import FILE_MIX, Contents
 from hypervisor_model.guests.costs import COMPRESSED
 from hypervisor_model.guests.disk import Disk
 from hypervisor_model.guests.frontswap import Frontswap
@@ -52,6 +52,7 @@ class Machine:
     remote_mb: int = 0
     swappiness: int | None = None  # None: one exact LRU
     active_only: bool = False  # the back end takes file pages only that were on the active list
+    file_mix: Mapping[str, float] = field(default_factory=lambda: FILE_MIX)
 
     @property
     def cpu_seconds(self) -> float:
@@ -130,7 +131,7 @@ def build(machine: Machine, jobs: int, seed: int = 1) -> Run:
         machine.ram_mb * mb,
         reserved=KERNEL_MB * mb,
         disk=disk,
-        contents=Contents(1),
+        contents=Contents(1, file_mix=dict(machine.file_mix)),
         cleancache=cleancache,
         frontswap=frontswap,
         swap=SwapDevice(10 * 1024 * mb),

@@ -29,7 +29,7 @@ class CompileShape:
     sources: int = 2_000
     source_pages: int = 6
     headers: int = 1_500
-    header_pages: int = 4
+    header_pages: float = 4  # on average: each has as many, or one more
     headers_each: int = 180
     tool_pages: int = 4_000  # cc1, as, ld and their libraries
     tool_touches: int = 3_000  # in one compilation
@@ -69,7 +69,7 @@ class CompileShape:
         return replace(
             self,
             source_pages=max(1, self.source_pages // grain),
-            header_pages=max(1, self.header_pages // grain),
+            header_pages=max(1, self.header_pages / grain),
             tool_pages=self.tool_pages // grain,
             tool_touches=self.tool_touches // grain,
             heap_pages=self.heap_pages // grain,
@@ -101,6 +101,8 @@ class Build:
         self.builds_done = 0
         self.header_weights = list(accumulate(1 / (rank + 4) for rank in range(shape.headers)))
         self.headers = range(shape.headers)
+        self._least_pages = int(shape.header_pages)
+        self._longer = round((shape.header_pages - self._least_pages) * 65_536)
 
     def jobs(self, count: int, region: int = 1) -> list["Job"]:
         """So many jobs; their heaps are `region` and those after it."""
@@ -114,6 +116,10 @@ class Build:
             return -1
         self.next_source += 1
         return number
+
+    def pages_of_header(self, header: int) -> int:
+        """The average of the shape, or what makes it up: headers of near numbers differ."""
+        return self._least_pages + (header * 40_503 & 65_535 < self._longer)
 
     def of_source(self, number: int) -> random.Random:
         """What decides over what is in a source."""
@@ -153,7 +159,7 @@ class Job:
         wanted = source.choices(build.headers, cum_weights=build.header_weights, k=shape.headers_each)
         for step in range(steps):
             for header in wanted[step::steps]:
-                actions += self._read(HEADER_INODE + header, shape.header_pages, cpu_ns)
+                actions += self._read(HEADER_INODE + header, build.pages_of_header(header), cpu_ns)
             # The compiler's code is used in runs: which pass works decides which pages.
             run = max(1, shape.tool_touches // steps)
             start = tools + rng.randrange(max(1, shape.tool_pages - run))

@@ -234,11 +234,11 @@ def r5() -> Result:
         verdict,
         tuple(table),
         "The mean of five builds a row. The working set was found from 8 and 24 threads alone "
-        "(docs/design/guests.md); a gain is the time saved, in parts of the time without. "
+        "(docs/design/guests.md); a gain is the time saved, in parts of the time without."
         + (
             ""
             if 1 / 1.5 <= ratio <= 1.5
-            else f"Why the pages served at 36 are off: one saves {each_ms[36]:.1f} ms here and 3.3 ms there."
+            else f" Why the pages served at 36 are off: one saves {each_ms[36]:.1f} ms here and 3.3 ms there."
         ),
     )
 

@@ -15,6 +15,7 @@ import os
 import random
 import re
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -31,9 +32,8 @@ PAGE: Final = 4096
 RANKS: Final = (100, 200, 300, 400, 500, 600, 800, 1_000)
 DISTANCES: Final = (1, 8, 36, 100, 300)
 POLL_S: Final = 0.003
-LARGEST: Final = (
-    PAGE - 2 * 64 - 24
-)  # of a compressed page in a frame: without zbud's header and least rest, zcache's own
+# Of a compressed page in a frame of zbud: less its header, the least rest that it tracks, and zcache's own header.
+LARGEST: Final = PAGE - 64 - 64 - 24
 HALF: Final = (PAGE - 64) // 2 - 24
 SAMPLE: Final = 4_000
 
@@ -107,6 +107,9 @@ def print_compressed(name: str, files: Iterable[Path]) -> None:
     for path in files:
         content = path.read_bytes() if path.is_file() else b""
         pages += [content[start : start + PAGE].ljust(PAGE, b"\0") for start in range(0, len(content), PAGE)]
+    if not pages:
+        print(f"pages of {name}: none found")
+        return
     chosen = random.Random("pages").sample(pages, min(SAMPLE, len(pages)))
     sizes = [len(compress_412(page)) for page in chosen]
     refused, halved = (sum(size > limit for size in sizes) / len(sizes) for limit in (LARGEST, HALF))
@@ -121,11 +124,16 @@ def print_heaps(tree: Path, sources: Sequence[Source], count: int) -> None:
     with tempfile.NamedTemporaryFile("r") as log:
         for source in chosen:
             words = shlex.split(source.command.split(";")[0])
+            if not re.fullmatch(r"(.+-)?g?cc(-\d+)?", Path(words[0]).name) or "-o" not in words:
+                continue  # whatever a tree says, only a compiler is run
             kept = [word for word in words if not word.startswith("-Wp,-MD")]
             kept[kept.index("-o") + 1] = os.devnull
             watch = f"{sys.executable},{Path(__file__).resolve()},--watch,{log.name}"
             subprocess.run([*kept, "-wrapper", watch], cwd=tree, stderr=subprocess.DEVNULL, check=False)
         peaks = [tuple(map(int, line.split())) for line in log]
+    if not peaks:
+        print("pages of the compiler: none of the sources could be compiled again with gcc")
+        return
     for name, column in (("anonymous", 0), ("file", 1)):
         values = sorted(peak[column] for peak in peaks)
         spread = 100 * statistics.pstdev(values) / statistics.mean(values)
@@ -170,10 +178,10 @@ def main() -> int:
     print_headers(options.tree, sources)
     included = sorted({header for source in sources for header in source.headers})
     print_compressed("headers", (options.tree / header for header in included))
-    compiler = subprocess.run(
-        ["gcc", "-print-prog-name=cc1"], capture_output=True, text=True, check=True
-    ).stdout
-    print_compressed("the compiler", [Path(compiler.strip())])
+    if shutil.which("gcc") is None:
+        parser.error("gcc is not installed")
+    found = subprocess.run(["gcc", "-print-prog-name=cc1"], capture_output=True, text=True, check=True)
+    print_compressed("the compiler", [Path(found.stdout.strip())])
     if options.heaps:
         print_heaps(options.tree, sources, options.heaps)
     return 0

@@ -195,3 +195,15 @@ def test_a_built_kernel_tree_is_counted(tmp_path: Path, capsys: pytest.CaptureFi
         "both", [tmp_path / "noise", tmp_path / "include/big.h", tmp_path / "missing"]
     )
     assert "33.3 % refused, 67 % in half a frame" in capsys.readouterr().out
+    kernel_tree.print_compressed("nothing", [tmp_path / "missing"])
+    assert capsys.readouterr().out == "pages of nothing: none found\n"
+
+
+def test_only_a_compiler_of_a_kernel_tree_is_run_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / "made"
+    hostile = kernel_tree.Source(f"touch {made} -o x; true", frozenset())
+    kernel_tree.print_heaps(tmp_path, [hostile], 1)
+    assert not made.exists()
+    assert "none of the sources" in capsys.readouterr().out

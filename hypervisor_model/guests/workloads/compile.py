@@ -102,6 +102,7 @@ class Build:
         self.header_weights = list(accumulate(1 / (rank + 4) for rank in range(shape.headers)))
         self.headers = range(shape.headers)
         self._least_pages = int(shape.header_pages)
+        # Of every 65,536 headers so many have a page more than the least.
         self._longer = round((shape.header_pages - self._least_pages) * 65_536)
 
     def jobs(self, count: int, region: int = 1) -> list["Job"]:

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a build of Linux reads and needs, counted in a tree that was built: what R5's working set is compared with.
+"""What a build of Linux reads and needs, counted in a tree that was built: what R5's working set was taken from.
 
-    python -m benchmarks.kernel_tree /path/to/linux [--heaps 200]
+    python -m benchmarks.kernel_tree /path/to/linux
 
 Prints how many headers a source includes and how large they are, how many sources include those of each rank of
-popularity, how many sources ago a header was read last, and how many pages the zcache of 2013 would refuse.  With
-`--heaps`, compiles so many of the sources again, with the command that the build used, and prints the compiler's
-anonymous and file pages just before it ended.
+popularity, how many sources ago a header was read last, and how many pages the zcache of 2013 would refuse.
+What the compiler needs while it runs is watched by `benchmarks.compiler_memory`.
 Units     pages of 4 KiB; shares in percent of the sources.
 """
 
@@ -14,13 +13,10 @@ import argparse
 import os
 import random
 import re
-import shlex
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,7 +27,6 @@ from hypervisor_model.lib.lzo1x import compress_412
 PAGE: Final = 4096
 RANKS: Final = (100, 200, 300, 400, 500, 600, 800, 1_000)
 DISTANCES: Final = (1, 8, 36, 100, 300)
-POLL_S: Final = 0.003
 # Of a compressed page in a frame of zbud: less its header, the least rest that it tracks, and zcache's own header.
 LARGEST: Final = PAGE - 64 - 64 - 24
 HALF: Final = (PAGE - 64) // 2 - 24
@@ -110,67 +105,26 @@ def print_compressed(name: str, files: Iterable[Path]) -> None:
     if not pages:
         print(f"pages of {name}: none found")
         return
+    print_lzo(f"pages of {name}", pages)
+
+
+def print_lzo(name: str, pages: Sequence[bytes]) -> None:
+    """How far these compress, and what zcache makes of them."""
     chosen = random.Random("pages").sample(pages, min(SAMPLE, len(pages)))
     sizes = [len(compress_412(page)) for page in chosen]
     refused, halved = (sum(size > limit for size in sizes) / len(sizes) for limit in (LARGEST, HALF))
+    zeros = sum(not any(page) for page in chosen) / len(chosen)
     print(
-        f"pages of {name} under LZO: {statistics.mean(sizes):.0f} bytes, {100 * refused:.1f} % refused, "
-        f"{100 * (1 - halved):.0f} % in half a frame"
+        f"{name} under LZO: {statistics.mean(sizes):.0f} bytes, {100 * refused:.1f} % refused, "
+        f"{100 * (1 - halved):.0f} % in half a frame; {100 * zeros:.0f} % are zero"
     )
 
 
-def print_heaps(tree: Path, sources: Sequence[Source], count: int) -> None:
-    chosen = random.Random("heaps").sample(list(sources), min(count, len(sources)))
-    with tempfile.NamedTemporaryFile("r") as log:
-        for source in chosen:
-            words = shlex.split(source.command.split(";")[0])
-            if not re.fullmatch(r"(.+-)?g?cc(-\d+)?", Path(words[0]).name) or "-o" not in words:
-                continue  # whatever a tree says, only a compiler is run
-            kept = [word for word in words if not word.startswith("-Wp,-MD")]
-            kept[kept.index("-o") + 1] = os.devnull
-            watch = f"{sys.executable},{Path(__file__).resolve()},--watch,{log.name}"
-            subprocess.run([*kept, "-wrapper", watch], cwd=tree, stderr=subprocess.DEVNULL, check=False)
-        peaks = [tuple(map(int, line.split())) for line in log]
-    if not peaks:
-        print("pages of the compiler: none of the sources could be compiled again with gcc")
-        return
-    for name, column in (("anonymous", 0), ("file", 1)):
-        values = sorted(peak[column] for peak in peaks)
-        spread = 100 * statistics.pstdev(values) / statistics.mean(values)
-        deciles = " ".join(str(values[len(values) * tenth // 10]) for tenth in range(1, 10))
-        print(
-            f"{name} pages of the compiler: mean {statistics.mean(values):.0f} +- {spread:.0f} %, deciles {deciles}"
-        )
-
-
-def watch(log: str, command: Sequence[str]) -> int:
-    """Run one part of the compiler; note the pages of cc1 as they were just before it ended."""
-    process = subprocess.Popen(command)
-    last = ""
-    while process.poll() is None:
-        try:
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        except OSError:
-            break
-        if "RssAnon" in status:  # not of what has ended
-            last = status
-        time.sleep(POLL_S)
-    result = process.wait()
-    sizes = [re.search(rf"^{name}:\s+(\d+) kB", last, re.MULTILINE) for name in ("RssAnon", "RssFile")]
-    if Path(command[0]).name == "cc1" and None not in sizes:
-        with open(log, "a") as out:
-            print(*(int(size[1]) * 1024 // PAGE for size in sizes if size is not None), file=out)
-    return result
-
-
 def main() -> int:
-    if sys.argv[1:2] == ["--watch"]:
-        return watch(sys.argv[2], sys.argv[3:])
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.kernel_tree", description="Count what a built kernel tree needed."
     )
     parser.add_argument("tree", type=Path, help="a tree of Linux in which `make` has run")
-    parser.add_argument("--heaps", type=int, default=0, metavar="N", help="compile N sources again")
     options = parser.parse_args()
     sources = read_tree(options.tree)
     if not sources:
@@ -182,8 +136,6 @@ def main() -> int:
         parser.error("gcc is not installed")
     found = subprocess.run(["gcc", "-print-prog-name=cc1"], capture_output=True, text=True, check=True)
     print_compressed("the compiler", [Path(found.stdout.strip())])
-    if options.heaps:
-        print_heaps(options.tree, sources, options.heaps)
     return 0
 
 

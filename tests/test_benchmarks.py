@@ -7,12 +7,14 @@ import dataclasses
 import json
 import random
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import (
     builds,
+    compiler_memory,
     content,
     guests,
     hosts,
@@ -27,6 +29,8 @@ from benchmarks import (
 from benchmarks.__main__ import MARK, put_into
 from benchmarks.figures import Figure, Goal, markdown, not_measured, table
 from benchmarks.timing import in_turns, processes_in_turns, ratio
+from hypervisor_model.guests.work import Touch
+from hypervisor_model.guests.workloads.compile import Build, CompileShape
 
 PURE = builds.Build("pure", builds.ROOT)
 
@@ -199,11 +203,81 @@ def test_a_built_kernel_tree_is_counted(tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out == "pages of nothing: none found\n"
 
 
-def test_only_a_compiler_of_a_kernel_tree_is_run_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_only_a_compiler_of_a_kernel_tree_is_run_again(tmp_path: Path) -> None:
     made = tmp_path / "made"
     hostile = kernel_tree.Source(f"touch {made} -o x; true", frozenset())
-    kernel_tree.print_heaps(tmp_path, [hostile], 1)
+    compiler_memory.compile_again(tmp_path, [hostile], tmp_path)
     assert not made.exists()
-    assert "none of the sources" in capsys.readouterr().out
+
+
+def test_of_the_compilers_parts_only_cc1_is_watched(tmp_path: Path) -> None:
+    assert compiler_memory.watch(tmp_path, 1, ["false"]) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="this kernel tells no page's use")
+@pytest.mark.parametrize("number", [2, 3])
+def test_what_a_process_uses_is_seen(tmp_path: Path, number: int) -> None:
+    compiler = tmp_path / "cc1"
+    compiler.symlink_to(sys.executable)
+    # 32 MiB that grow and are then left alone, and some work on a few pages.
+    program = (
+        "heap = [b'%08d' % number * 1000 for number in range(4000)]\n"
+        "for number in range(4000000): number += 1"
+    )
+    assert compiler_memory.watch(tmp_path, number, [str(compiler), "-c", program]) == 0
+    stops = [compiler_memory.Stop(*each) for each in json.loads((tmp_path / f"{number}.json").read_text())]
+    grown = [each for each in stops if each.anon >= 8_000]  # in the end it is given back
+    assert stops[0].cpu_ns < grown[-1].cpu_ns
+    assert min(each.anon_used for each in grown) < 4_000  # since they were marked
+    marked = sum(each.is_marked for each in stops)
+    assert marked == (len(stops) if number == 2 else -(-len(stops) // compiler_memory.LONG))
+    pages = (tmp_path / f"{number}.pages").read_bytes()
+    assert len(pages) == compiler_memory.SAMPLED * 4096
+
+
+def test_use_of_a_heap_is_counted_by_window_and_part() -> None:
+    stops = [
+        compiler_memory.Stop(cpu, anon, used, 10, 5, marked)
+        for cpu, anon, used, marked in (
+            (0, 100, 100, True),
+            (1_000, 150, 80, False),  # 50 of them are new: 30 of 100 in one step
+            (2_000, 150, 100, True),  # 50 of 100 in two
+            (24_000, 200, 200, False),
+        )
+    ]
+    windows = list(compiler_memory.windows_of(stops))
+    assert [(each.steps, each.part, each.size, each.used) for each in windows] == [
+        (1, 0, 100, 30),
+        (2, 0, 100, 50),
+        (22, 0, 150, 150),
+    ]
+    uneven = [compiler_memory.Window(1, 0, 100, 50)] * 9 + [compiler_memory.Window(1, 2, 300, 30)]
+    assert compiler_memory.share_used(uneven) == pytest.approx(80 / 400)
+
+
+def test_the_parameters_of_a_modelled_heap_are_found_again() -> None:
+    shares = {steps: compiler_memory.distinct_share(0.3, 0.8, steps) for steps in (1, 2, 4, 6)}
+    assert compiler_memory.nearest(shares) == (0.3, 0.8)
+    assert 0 < shares[1] < shares[2] < shares[4] < shares[6] < 1
+
+
+def test_the_model_uses_of_a_heap_what_the_formula_says() -> None:
+    shape = CompileShape(
+        sources=1, heap_pages=4_000, heap_spread=0, heap_reuse=0.4, young_share=0.87, headers_each=1
+    )
+    (job,) = Build("a", shape).jobs(1)
+    *_, last = (action.listed for action in job.unit() if isinstance(action, Touch) and action.listed)
+    share = compiler_memory.distinct_share(0.4, 0.87, 1)
+    assert len(set(last)) / 4_000 == pytest.approx(share, rel=0.05)
+
+
+def test_a_report_of_the_compilers_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    grown = [
+        compiler_memory.Stop(step * 1_000, 100 * step, 100 + 40 * (step - 1), 50, 50, True)
+        for step in range(1, 25)
+    ]
+    compiler_memory.print_report([grown, grown])
+    printed = capsys.readouterr().out
+    assert "anonymous pages of the compiler in the end: 2400 +- 0 %" in printed
+    assert "used again within so many steps: 40 % in 1\n" in printed

@@ -3,10 +3,10 @@
 
     python -m hypervisor_model.evaluation.calibration R5
 
-begins with the setting that the search before it found, keeps those whose *calibration rows* come nearest to what was
-published, and changes them little by little within stated bounds.  The rows that a scenario is judged on are never
-computed here.  It is deterministic: the same command prints the same setting, which is then written into
-`kernel_compile`.
+tries settings within stated bounds (or begins with the one in use, where a build takes long), keeps those whose
+*calibration rows* come nearest to what was published, and changes them little by little.  The rows that a scenario is
+judged on are never computed here.  It is deterministic: the same command prints the same setting, which is then written
+into `kernel_compile`.
 """
 
 import argparse
@@ -18,39 +18,75 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from hypervisor_model.evaluation import kernel_compile
 from hypervisor_model.evaluation.one_machine import Machine, Run, mean_build, without
 
 SEEDS: Final = kernel_compile.FIVE_RUNS
 KEPT: Final = 6
-GENERATIONS: Final = 2
-CHANGED: Final = 8  # settings tried in a generation
 PARENTS: Final = 4
-SPREAD: Final = 0.12  # of the first generation's changes; each later one's are smaller
-DIGITS: Final = 5  # of a value, as printed: near its knee a build tells the sixth
+CALMING: Final = 0.8  # of a generation's changes to those of the one before it
+DIGITS: Final = 4  # of a value, as printed: near its knee a build tells the fifth
 HOPELESS: Final = 1e6
-POOR: Final = 30.0  # whoever errs so much with one seed is not tried with more
 
 Setting = Mapping[str, float]
 Pair = tuple[Run, Run]  # without a back end, and with it
+Row = tuple[str, int]  # which machine, and the number of jobs
+
+
+class Effort(NamedTuple):
+    """How much is tried."""
+
+    explored: int
+    """Settings from anywhere within the bounds, before the first generation; 0: begin with the setting in use."""
+    generations: int
+    changed: int  # settings tried in a generation
+    spread: float
+    """Of the first generation's changes, in parts of a value."""
+    poor: float
+    """Whoever errs so much with one seed is not tried with more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """What is free, and how far a setting is from the published rows."""
 
-    rows: tuple[int, ...]
-    """Numbers of jobs, the easiest first."""
-    slowdown: tuple[float, float]
-    """A setting is hopeless unless its last row takes so many times what the CPUs alone would need."""
+    machines: Mapping[str, Machine]
+    """As they are used."""
+    rows: tuple[Row, ...]
     free: Mapping[str, tuple[float, float]]
-    """Name -> bounds, both above 0."""
-    start: Setting
-    machine: Callable[[Setting], Machine]
-    error: Callable[[Mapping[int, Pair]], float]
+    """Name of a field of a machine or of its shape -> bounds, both above 0."""
+    error: Callable[[Mapping[Row, Pair]], float]
     """A sum of squares, each 1 where a row is off by as much as one would not mind."""
+    effort: Effort
+
+    @property
+    def start(self) -> dict[str, float]:
+        """The setting in use."""
+        machine = next(iter(self.machines.values()))
+        return {
+            name: getattr(machine if hasattr(machine, name) else machine.shape, name) for name in self.free
+        }
+
+    def rounded(self, setting: Setting) -> dict[str, float]:
+        """Within the bounds, and as it is printed: numbers of pages, microseconds and percent are whole."""
+        start = self.start
+        return {
+            name: type(start[name])(float(f"{min(high, max(low, setting[name])):.{DIGITS}g}"))
+            for name, (low, high) in self.free.items()
+        }
+
+    def machine(self, name: str, setting: Setting) -> Machine:
+        """That machine with the setting."""
+        machine = self.machines[name]
+        start = self.start
+        typed = {
+            key: type(start[key])(value) for key, value in setting.items()
+        }  # pages are whole, shares are not
+        own = {key: value for key, value in typed.items() if hasattr(machine, key)}
+        shape = {key: value for key, value in typed.items() if key not in own}
+        return replace(machine, **own, shape=replace(machine.shape, **shape))  # type: ignore[arg-type]
 
 
 def _squares(*terms: tuple[float, float, float]) -> float:
@@ -58,20 +94,42 @@ def _squares(*terms: tuple[float, float, float]) -> float:
     return sum(((found - wanted) / spread) ** 2 for found, wanted, spread in terms)
 
 
-def _shape(setting: Setting, base: Machine) -> Machine:
-    """`base` with the setting's working set."""
-    shape = replace(
-        base.shape,
-        heap_pages=round(setting["heap_pages"]),
-        heap_spread=setting["heap_spread"],
-        heap_reuse=setting["heap_reuse"],
-        young_share=setting["young_share"],
-        headers=round(setting["headers"]),
-        headers_each=round(setting["headers_each"]),
-        tool_pages=round(setting["tool_pages"]),
-        tool_touches=round(setting["tool_touches"]),
+def _error_r4(rows: Mapping[Row, Pair]) -> float:
+    """4, 12 and 20 jobs: how much longer than 12 the others take, and the gains."""
+    published = kernel_compile.PUBLISHED_ZCACHE
+    runs = {jobs: rows["zcache", jobs] for jobs in (4, 12, 20)}
+    first = runs[12][0].seconds
+    return _squares(
+        *(
+            (runs[jobs][0].seconds / first, published[jobs].seconds / published[12].seconds, 0.08)
+            for jobs in (4, 20)
+        ),
+        *((kernel_compile.faster(*runs[jobs]), published[jobs].zcache, 1.5) for jobs in runs),
     )
-    return replace(base, shape=shape)
+
+
+def _error_r5(rows: Mapping[Row, Pair]) -> float:
+    """8 and 24 threads: how much longer 24 take, both gains, and the pages that were served."""
+    published = kernel_compile.PUBLISHED_CLEANCACHE
+    (before_8, after_8), (before_24, after_24) = rows["cleancache", 8], rows["cleancache", 24]
+    return _squares(
+        (before_24.seconds / before_8.seconds, published[24].seconds / published[8].seconds, 0.08),
+        (kernel_compile.shorter(before_8, after_8), published[8].gain, 1.5),
+        (kernel_compile.shorter(before_24, after_24), published[24].gain, 1.5),
+        (math.log(after_8.served + 5_000), math.log(published[8].served + 5_000), math.log(2)),
+        (math.log(after_24.served + 5_000), math.log(published[24].served + 5_000), math.log(1.2)),
+    )
+
+
+def _error_r6(rows: Mapping[Row, Pair]) -> float:
+    """8 and 16 jobs on both machines: what became of the I/O."""
+    return _squares(
+        *(
+            (kernel_compile.change(*rows[name, jobs]), published[jobs], 10)
+            for name, published in kernel_compile.PUBLISHED_FRONTSWAP.items()
+            for jobs in (8, 16)
+        )
+    )
 
 
 WORKING_SET: Final[Mapping[str, tuple[float, float]]] = {
@@ -85,87 +143,89 @@ WORKING_SET: Final[Mapping[str, tuple[float, float]]] = {
     "tool_pages": (2_000, 8_000),
     "tool_touches": (1_000, 5_000),
 }
-
-
-# What the eighth search found from the seventh's setting, in nine generations and with three seeds.
-START: Final[Setting] = {
-    "heap_pages": 12_972,
-    "heap_spread": 0.05,
-    "heap_reuse": 0.12639,
-    "young_share": 0.97015,
-    "headers": 3162.6,
-    "headers_each": 397.94,
-    "tool_pages": 3172.6,
-    "tool_touches": 3919.1,
-}
-
-
-def _error_r5(rows: Mapping[int, Pair]) -> float:
-    """8 and 24 threads: how much longer 24 take, both gains, and the pages that were served."""
-    published = kernel_compile.PUBLISHED_CLEANCACHE
-    (before_8, after_8), (before_24, after_24) = rows[8], rows[24]
-    return _squares(
-        (before_24.seconds / before_8.seconds, published[24].seconds / published[8].seconds, 0.08),
-        (kernel_compile.shorter(before_8, after_8), published[8].gain, 1.5),
-        (kernel_compile.shorter(before_24, after_24), published[24].gain, 1.5),
-        (math.log(after_8.served + 5_000), math.log(published[8].served + 5_000), math.log(2)),
-        (math.log(after_24.served + 5_000), math.log(published[24].served + 5_000), math.log(1.2)),
-    )
-
-
+POOL: Final = (2, 40)  # percent of memory
+# Builds whose pages lie apart take a tenth of the time; and nothing may come from settings that know all rows.
+AFRESH: Final = Effort(explored=60, generations=6, changed=10, spread=0.15, poor=60)
 PROBLEMS: Final[Mapping[str, Problem]] = {
+    "R4": Problem(
+        {"zcache": kernel_compile.ZCACHE},
+        (("zcache", 20), ("zcache", 12), ("zcache", 4)),
+        {
+            "heap_pages": WORKING_SET["heap_pages"],
+            "seek_us": (200, 2_000),
+            "persistent_percent": POOL,
+            "ephemeral_percent": POOL,
+        },
+        _error_r4,
+        AFRESH,
+    ),
     "R5": Problem(
-        (8, 24), (1.2, 1.8), WORKING_SET, START, partial(_shape, base=kernel_compile.CLEANCACHE), _error_r5
+        {"cleancache": kernel_compile.CLEANCACHE},
+        (("cleancache", 24), ("cleancache", 8)),
+        WORKING_SET,
+        _error_r5,
+        Effort(explored=0, generations=2, changed=8, spread=0.12, poor=60),
+    ),
+    "R6": Problem(
+        kernel_compile.FRONTSWAP,
+        tuple((name, jobs) for name in kernel_compile.FRONTSWAP for jobs in (16, 8)),
+        {"heap_pages": WORKING_SET["heap_pages"], "persistent_percent": POOL},
+        _error_r6,
+        Effort(explored=32, generations=7, changed=8, spread=0.15, poor=40),
     ),
 }
 
 
 def measure(problem: Problem, setting: Setting, seeds: Sequence[int]) -> float:
     """How far the setting is from the published rows."""
-    machine = problem.machine(setting)
-    last = problem.rows[-1]
-    low, high = problem.slowdown
-    slowdown = mean_build(without(machine), last, seeds[:1]).seconds / machine.cpu_seconds
-    if not low <= slowdown <= high:
-        return HOPELESS
-    rows = {jobs: _pair(machine, jobs, seeds[:1]) for jobs in problem.rows}
-    error = problem.error(rows)
-    if error > POOR or len(seeds) == 1:
-        return error
-    # Where nothing is short of memory one seed is as good as many.
-    return problem.error(rows | {last: _pair(machine, last, seeds)})
+
+    def rows(seeds: Sequence[int]) -> dict[Row, Pair]:
+        machines = {name: problem.machine(name, setting) for name in problem.machines}
+        return {(name, jobs): _pair(machines[name], jobs, seeds) for name, jobs in problem.rows}
+
+    error = problem.error(rows(seeds[:1]))
+    return error if error > problem.effort.poor or len(seeds) == 1 else problem.error(rows(seeds))
 
 
 def _pair(machine: Machine, jobs: int, seeds: Sequence[int]) -> Pair:
     return mean_build(without(machine), jobs, seeds), mean_build(machine, jobs, seeds)
 
 
+def anywhere(problem: Problem, rng: random.Random) -> dict[str, float]:
+    """A setting within the bounds, every octave alike."""
+    return problem.rounded(
+        {
+            name: math.exp(rng.uniform(math.log(low), math.log(high)))
+            for name, (low, high) in problem.free.items()
+        }
+    )
+
+
 def changed(problem: Problem, setting: Setting, rng: random.Random, spread: float) -> dict[str, float]:
-    """A setting like this one, within the bounds; about half of it is kept."""
-    near = dict(setting)
-    for name, (low, high) in problem.free.items():
-        if rng.random() < 0.5:
-            near[name] = min(high, max(low, near[name] * math.exp(rng.gauss(0, spread))))
-    return {name: float(f"{value:.{DIGITS}g}") for name, value in near.items()}
+    """A setting like this one, within the bounds."""
+    return problem.rounded({name: value * math.exp(rng.gauss(0, spread)) for name, value in setting.items()})
 
 
 def search(name: str, *, jobs: int, progress: Callable[[str], None]) -> tuple[float, dict[str, float]]:
     """The best setting found, and its error."""
     problem, rng = PROBLEMS[name], random.Random(name)
+    effort = problem.effort
     best: list[tuple[float, dict[str, float]]] = []
-    settings = [dict(problem.start)]
+    spread = effort.spread
+    settings = [anywhere(problem, rng) for _ in range(effort.explored)] or [problem.start]
     with ProcessPoolExecutor(jobs) as pool:
-        for generation in range(GENERATIONS):
+        for generation in range(effort.generations):
             parents = [setting for _, setting in best[:PARENTS]] or settings
             settings += [
-                changed(problem, rng.choice(parents), rng, SPREAD * 0.88**generation)
-                for _ in range(CHANGED - len(settings))
+                changed(problem, rng.choice(parents), rng, spread)
+                for _ in range(effort.changed - len(settings))
             ]
             errors = pool.map(partial(_measure_named, name, seeds=SEEDS), settings)
             best = sorted([*best, *zip(errors, settings, strict=True)], key=_by_error)[:KEPT]
             settings = []
+            spread *= CALMING
             found = " ".join(f"{key}={value:.{DIGITS}g}" for key, value in best[0][1].items())
-            progress(f"generation {generation + 1} of {GENERATIONS}: best {best[0][0]:.2f} {found}")
+            progress(f"generation {generation + 1} of {effort.generations}: best {best[0][0]:.2f} {found}")
     return best[0]
 
 

@@ -6,6 +6,7 @@ judged are gains and reductions, never absolute seconds.
 Units     seconds modelled; counts in real pages.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
 from typing import Final, NamedTuple
@@ -14,10 +15,18 @@ from hypervisor_model.evaluation.one_machine import NETWORK_NS, Machine, Run, me
 from hypervisor_model.evaluation.result import Result, Verdict
 from hypervisor_model.guests.workloads.compile import CompileShape
 
-# After N = 4, 12 and 20 of the zcache table: no swap at 12, a gain at 20; chosen with all rows in view.
-# Settings that fit these rows as well differ by 10 points beyond them: a build near its knee is chaotic.
+# Heap, disk and pool are what `calibration R4` finds from N = 4, 12 and 20.
 ZCACHE: Final = Machine(
-    shape=CompileShape(heap_steps=24, heap_pages=13_500, heap_spread=0.05, young_share=0.8, cpu_ms=1_716),
+    shape=CompileShape(heap_steps=24, heap_pages=16_600, heap_spread=0.05, young_share=0.8, cpu_ms=1_716),
+    seek_us=558,
+    persistent_percent=4,
+    ephemeral_percent=25,
+)
+# The same chosen by hand with all rows in view: what the model can show, not what it predicts.
+ZCACHE_BY_HAND: Final = replace(
+    ZCACHE,
+    shape=replace(ZCACHE.shape, heap_pages=13_500),
+    seek_us=625,
     persistent_percent=12,
     ephemeral_percent=5,
 )
@@ -45,14 +54,20 @@ CLEANCACHE: Final = Machine(
     are_neighbours=True,
     sources=144,
     seek_us=17_560,
-    swap_seek_us=17_560,
     swappiness=60,
     ephemeral_percent=10,
     active_only=True,
     file_mix=BUILD_MIX,
 )
-# The frontswap tables had no setting of their own.
-FRONTSWAP: Final = replace(ZCACHE, ephemeral_percent=0)
+# Swap pages only. Heap and pool are what `calibration R6` finds from N = 8 and 16.
+FRONTSWAP_1G: Final = replace(
+    ZCACHE,
+    shape=replace(ZCACHE.shape, heap_pages=13_760),
+    seek_us=625,
+    persistent_percent=2,
+    ephemeral_percent=0,
+)
+FRONTSWAP: Final = {"1 GB": FRONTSWAP_1G, "512 MB": replace(FRONTSWAP_1G, ram_mb=512)}
 
 
 def faster(before: Run, after: Run) -> float:
@@ -63,6 +78,11 @@ def faster(before: Run, after: Run) -> float:
 def shorter(before: Run, after: Run) -> float:
     """How much less time, as the table of R5 has it: 1 - new / old, in percent."""
     return 100 * (1 - after.seconds / before.seconds)
+
+
+def change(before: Run, after: Run) -> float:
+    """What became of the I/O, as the tables of R6 have it, in percent."""
+    return 100 * (after.io / max(1, before.io) - 1)
 
 
 class Row(NamedTuple):
@@ -91,8 +111,9 @@ def r4_and_r7() -> list[Result]:
     """zcache and RAMster against nothing, N = 4 to 36."""
     gains: dict[int, tuple[float, float]] = {}
     table: list[tuple[str, ...]] = [
-        ("N", "times the first", "published", "zcache", "published", "RAMster", "published")
+        ("N", "times the first", "published", "zcache", "published", "RAMster", "published", "zcache by hand")
     ]
+    by_hand: dict[int, float] = {}
     first_s = 0.0
     for jobs, published in PUBLISHED_ZCACHE.items():
         before, local, remote = (
@@ -101,6 +122,9 @@ def r4_and_r7() -> list[Result]:
         )
         first_s = first_s or before.seconds
         gains[jobs] = faster(before, local), faster(before, remote)
+        by_hand[jobs] = faster(
+            *(mean_build(machine, jobs, THREE_RUNS) for machine in (without(ZCACHE_BY_HAND), ZCACHE_BY_HAND))
+        )
         table.append(
             (
                 str(jobs),
@@ -110,32 +134,42 @@ def r4_and_r7() -> list[Result]:
                 f"{published.zcache:+d} %",
                 f"{gains[jobs][1]:+.0f} %",
                 f"{published.ramster:+d} %",
+                f"{by_hand[jobs]:+.0f} %",
             )
         )
-    return [_judge_zcache(gains, tuple(table)), _judge_ramster(gains, tuple(table))]
+    gains_here = {jobs: pair[0] for jobs, pair in gains.items()}
+    return [_judge_zcache(gains_here, by_hand, tuple(table)), _judge_ramster(gains, tuple(table))]
 
 
-def _judge_zcache(gains: dict[int, tuple[float, float]], table: tuple[tuple[str, ...], ...]) -> Result:
-    local = {jobs: pair[0] for jobs, pair in gains.items()}
-    peak = max(local, key=lambda jobs: local[jobs])
-    rises = [local[jobs] for jobs in (12, 16, 20, 24, 28) if jobs <= peak]
-    wrong = [
+def beside_the_table(gains: Mapping[int, float]) -> list[str]:
+    """In which ways the gains are not those of the zcache table, within its tolerance."""
+    peak = max(gains, key=lambda jobs: gains[jobs])
+    rises = [gains[jobs] for jobs in (12, 16, 20, 24, 28) if jobs <= peak]
+    return [
         text
         for holds, text in (
-            (all(abs(local[jobs]) <= 2 for jobs in (4, 8, 12)), "a gain or loss above 2 % up to N = 12"),
+            (all(abs(gains[jobs]) <= 2 for jobs in (4, 8, 12)), "a gain or loss above 2 % up to N = 12"),
             (peak in (24, 28), f"the peak is at N = {peak}"),
             (all(b >= a - 1 for a, b in pairwise(rises)), "the rise is not monotone"),
-            (20 <= local[peak] <= 40, f"the peak is {local[peak]:.0f} %"),
-            (all(abs(local[jobs]) <= 5 for jobs in (32, 36)), "more than 5 % from 0 at N >= 32"),
+            (20 <= gains[peak] <= 40, f"the peak is {gains[peak]:.0f} %"),
+            (all(abs(gains[jobs]) <= 5 for jobs in (32, 36)), "more than 5 % from 0 at N >= 32"),
         )
         if not holds
     ]
+
+
+def _judge_zcache(
+    local: Mapping[int, float], by_hand: Mapping[int, float], table: tuple[tuple[str, ...], ...]
+) -> Result:
+    peak = max(local, key=lambda jobs: local[jobs])
+    wrong = beside_the_table(local)
     shape = local[24] > local[12] and abs(local[32]) < local[peak] / 2
     verdict: Verdict = "PASS" if not wrong else "SHAPE" if shape else "MISS"
+    by_hand_wrong = beside_the_table(by_hand)
     return Result(
         "R4",
         "zcache-jN",
-        "1 GB, swap and file pages, make -jN on 4 CPUs; zcache in the same memory, "
+        "1 GB, swap and file pages, make -jN on 4 CPUs; zcache in the same memory, at most "
         f"{ZCACHE.persistent_percent} % for swap pages and {ZCACHE.ephemeral_percent} % for file pages",
         "gains 0/0/0/9/14/26/31/0/-1 % for N = 4..36 (Magenheimer, linux-mm 2012-03-21 [V])",
         f"peak {local[peak]:+.0f} % at N = {peak}; "
@@ -143,8 +177,9 @@ def _judge_zcache(gains: dict[int, tuple[float, float]], table: tuple[tuple[str,
         verdict,
         table,
         ("Off: " + "; ".join(wrong) + ". " if wrong else "")
-        + "Beyond the peak the pool is full of pages that are not asked for again; its frames are missing elsewhere. "
-        "Settings that fit the calibrated rows (4, 12, 20) as well differ by up to 10 points in the others.",
+        + "Heap, disk and pool were found from N = 4, 12 and 20 alone (calibration). Beyond the peak the pool is full "
+        "of pages that are not asked for again; its frames are missing elsewhere. The last column is of a setting "
+        f"chosen by hand with all rows in view: {'; '.join(by_hand_wrong) or 'within the tolerance'}.",
     )
 
 
@@ -243,40 +278,47 @@ def r5() -> Result:
     )
 
 
-# jobs -> published I/O delta in percent: 1 GB, zcache (2012); 512 MB, zswap (2013)
-PUBLISHED_1G: Final = {8: -4, 12: -37, 16: -23, 20: -52, 24: -48, 28: -22, 32: -3}
-PUBLISHED_512M: Final = {8: -60, 12: -70, 16: -25, 20: -42, 24: -76}
+FRONTSWAP_FOUND_FROM: Final = (8, 16)  # jobs: not judged
+# jobs -> published I/O delta in percent: zcache (2012), zswap (2013)
+PUBLISHED_FRONTSWAP: Final = {
+    "1 GB": {8: -4, 12: -37, 16: -23, 20: -52, 24: -48, 28: -22, 32: -3},
+    "512 MB": {8: -60, 12: -70, 16: -25, 20: -42, 24: -76},
+}
 
 
 def r6() -> Result:
     """Swap pages only: what is left of the I/O."""
     table: list[tuple[str, ...]] = [("memory", "N", "I/O before", "after", "change", "published")]
-    changes: dict[tuple[int, int], float] = {}
-    for ram_mb, rows in ((1024, PUBLISHED_1G), (512, PUBLISHED_512M)):
-        machine = replace(FRONTSWAP, ram_mb=ram_mb)
+    changes: dict[tuple[str, int], float] = {}
+    for name, rows in PUBLISHED_FRONTSWAP.items():
+        machine = FRONTSWAP[name]
         for jobs, published in rows.items():
             before, after = (mean_build(each, jobs, THREE_RUNS) for each in (without(machine), machine))
-            change = 100 * (after.io / max(1, before.io) - 1)
-            changes[ram_mb, jobs] = change
-            cells = (
-                f"{ram_mb} MB",
-                str(jobs),
-                f"{before.io:,.0f}",
-                f"{after.io:,.0f}",
-                f"{change:+.0f} %",
-                f"{published:+d} %",
+            changes[name, jobs] = change(before, after)
+            table.append(
+                (
+                    name,
+                    str(jobs),
+                    f"{before.io:,.0f}",
+                    f"{after.io:,.0f}",
+                    f"{changes[name, jobs]:+.0f} %",
+                    f"{published:+d} %",
+                )
             )
-            table.append(cells)
-    best = min(changes.values())
-    collapse = changes[1024, 32] > min(changes[1024, jobs] for jobs in PUBLISHED_1G) / 3
+    judged = {row: change for row, change in changes.items() if row[1] not in FRONTSWAP_FOUND_FROM}
+    best = min(judged.values())
+    last = judged["1 GB", 32]
+    collapse = last > min(change for (name, _), change in judged.items() if name == "1 GB") / 3
     verdict: Verdict = "PASS" if best <= -45 and collapse else "SHAPE" if best <= -20 else "MISS"
     return Result(
         "R6",
         "frontswap-io",
-        f"1 GB and 512 MB, make -jN, compressed swap pages in {FRONTSWAP.persistent_percent} % of memory",
+        f"1 GB and 512 MB, make -jN, compressed swap pages in {FRONTSWAP_1G.persistent_percent} % of memory",
         "I/O -4..-52 % and -3 % at N = 32 on 1 GB, -25..-76 % on 512 MB (Jennings, 2012-03-22 and 2013-06-03 [V])",
-        f"best {best:.0f} %; 1 GB at N = 32 {changes[1024, 32]:+.0f} %",
+        f"best {best:.0f} %; 1 GB at N = 32 {last:+.0f} %",
         verdict,
         tuple(table),
-        "PASS: 45 % less or better at best, and less than a third of that left at N = 32, where the pool is full.",
+        "PASS: 45 % less or better at best, and less than a third of that left at N = 32, where the pool is full. Heap "
+        "and pool were found from N = 8 and 16 alone (calibration), and these rows are not judged: with them it is "
+        f"{min(changes.values()):.0f} % at best.",
     )

@@ -46,7 +46,6 @@ class Machine:
     ram_mb: int = 1024
     seek_us: int = 625
     """Of a request; where pages lie apart, of each of them."""
-    swap_seek_us: int = 625
     persistent_percent: int = 0  # frontswap
     ephemeral_percent: int = 0  # cleancache
     remote_mb: int = 0
@@ -124,7 +123,6 @@ def build(machine: Machine, jobs: int, seed: int = 1) -> Run:
     frontswap = None if zcache is None or not machine.persistent_percent else Frontswap(zcache)
     disk = _Disk(
         seek_ns=machine.seek_us * 1_000 * apart,
-        swap_seek_ns=machine.swap_seek_us * 1_000 * apart,
         page_ns=40_000 * scale,
     )
     memory = GuestMemory(

@@ -2,13 +2,14 @@
 """Reports, traffic and the machinery of the larger scenarios, in small."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from hypervisor_model.evaluation import Result, compile_host, density, kernel_compile, render, run, scenarios
 from hypervisor_model.evaluation import policy as policies
-from hypervisor_model.evaluation.one_machine import build, without
+from hypervisor_model.evaluation.one_machine import Machine, Run, build, without
 from hypervisor_model.evaluation.recorded import g1, recording_path
 from hypervisor_model.evaluation.traffic import Metered
 from hypervisor_model.guests.recording import Recording
@@ -86,6 +87,44 @@ def test_zcache_gains_where_memory_is_just_too_small_and_nothing_where_it_is_eno
         after = build(machine, jobs)
         assert (after.seconds < before.seconds) == gains
         assert (after.io < before.io) == gains
+
+
+class AsTold:
+    """Stands in for mean_build: `left` of the I/O with a back end, by memory and jobs; a thousand pages without."""
+
+    def __init__(self, left: dict[tuple[int, int], float]) -> None:
+        self.left = left
+
+    def __call__(self, machine: Machine, jobs: int, seeds: Sequence[int]) -> Run:
+        left = self.left.get((machine.ram_mb, jobs), 1.0) if machine.persistent_percent else 1.0
+        return Run(seconds=1, served=0, swap_io=1_000 * left, major_faults=0)
+
+
+@pytest.mark.parametrize(
+    ("left", "verdict"),
+    [
+        ({(1024, 20): 0.5}, "PASS"),
+        ({(1024, 20): 0.5, (1024, 32): 0.8}, "SHAPE"),  # no collapse
+        ({(1024, 20): 0.56}, "SHAPE"),
+        ({(1024, 16): 0.1, (512, 8): 0.1}, "MISS"),  # rows that the setting was found from
+    ],
+)
+def test_r6_is_not_judged_on_the_rows_its_setting_comes_from(
+    left: dict[tuple[int, int], float], verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_compile, "mean_build", AsTold(left))
+    assert kernel_compile.r6().verdict == verdict
+
+
+def test_the_zcache_table_itself_is_within_its_tolerance_and_others_are_not() -> None:
+    published = {jobs: float(row.zcache) for jobs, row in kernel_compile.PUBLISHED_ZCACHE.items()}
+    beside = kernel_compile.beside_the_table
+    assert beside(published) == []
+    assert beside(published | {20: 35.0}) == ["the peak is at N = 20"]
+    assert beside(published | {28: 45.0}) == ["the peak is 45 %"]
+    assert beside(published | {12: 3.0}) == ["a gain or loss above 2 % up to N = 12"]
+    assert beside(published | {20: 7.0}) == ["the rise is not monotone"]
+    assert beside(published | {36: -6.0}) == ["more than 5 % from 0 at N >= 32"]
 
 
 @pytest.mark.parametrize(

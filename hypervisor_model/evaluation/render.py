@@ -32,8 +32,10 @@ lately R1, R2, R4 and R6 had settings chosen by hand with *all* rows in view, an
 what those of R1, R2 and R4 give is still shown: it says that the model can show what was published, not that it
 predicts it.
 
-Before R4's search a grid of heap and disk alone had been judged, and before R6's last one a shorter one, which its own
-limits had stopped; both came out as SHAPE too. Near its knee a build is chaotic: settings that differ by a few percent
+What those searches leave as it is in R4 and R6, how even and how young heaps are (`heap_spread`, `young_share`), was
+chosen by hand earlier, with all rows in view, and the measure of R6's collapse was set after its first run. Before R4's
+search a grid of heap and disk alone had been judged, and before R6's last one a shorter one, which its own limits had
+stopped; both came out as SHAPE too. Near its knee a build is chaotic: settings that differ by a few percent
 give gains that differ by 10 points and more, so each row of R4, R6 and R7 is the mean of three builds, and of R5 of
 five.
 

@@ -186,7 +186,7 @@ def _threads(
             Oltp(
                 f"{seed} {number}",
                 table_pages=workload["table"],
-                transactions=None if total is None else -(-total // clients),
+                transactions=None if total is None else (total + number) // clients,
                 skew=workload["skew"],
                 image_seed=image_seed,
                 buffer_pages=workload["buffer"] // clients,

@@ -142,11 +142,12 @@ def _put(node: Node, steps: Sequence[str], value: Node, file: str) -> None:
 
 def run_point(original: Original, point: Point) -> dict[str, Any]:
     """The report of one combination. Raises ScenarioError."""
-    runner = boot(original.varied(point))
+    scenario = original.varied(point)
+    runner = boot(scenario)
     if runner.endless:
         raise ScenarioError("never ends: give `duration`, or an end to each guest", file=runner.file)
     runner.run()
-    return report(runner, complete=True)
+    return report(runner, complete=True, description=scenario.description)
 
 
 @contextmanager

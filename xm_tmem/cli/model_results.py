@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,14 +108,18 @@ def kept_results(
 ) -> Iterator[tuple[dict[str, Result], Callable[[Result], None]]]:
     """The results that are in a file, and what adds one to it; without a `path` none, and nothing is kept.
 
-    `read` also says how many bytes of the file are results. Those behind them are of one that was cut short, and go
-    when the next is added.
+    The file is locked meanwhile. `read` also says how many bytes of it are results. Those behind them are of one that
+    was cut short, and go when the next is added.
     """
     if path is None:
         yield {}, lambda result: None
         return
     try:
         with open(path, "a+b") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Failed(f"{path}: another sweep is at work on it") from None
             file.seek(0)
             try:
                 there, size = read(file)

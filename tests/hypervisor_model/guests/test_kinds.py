@@ -68,6 +68,15 @@ def test_a_workload_runs_and_reports(tmp_path: Path, kind: str) -> None:
     runner.hypervisor.check()
 
 
+@pytest.mark.parametrize("clients", [1, 3, 7])
+def test_clients_share_the_transactions_and_do_no_more(tmp_path: Path, clients: int) -> None:
+    workload = f"{{kind: oltp, table: 8MiB, transactions: 5, clients: {clients}}}"
+    runner = runner_of(tmp_path, GUEST.format(more="vcpus: 1", workload=workload))
+    while not runner.finished:
+        runner.advance(100_000)
+    assert runner.guests[0].driver.report()["units"] == 5
+
+
 @pytest.mark.parametrize("balloon", BALLOONS)
 def test_a_balloon_runs(tmp_path: Path, balloon: str) -> None:
     workload = "{kind: idle, committed: 1MiB, seconds: null}"

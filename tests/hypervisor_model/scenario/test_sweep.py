@@ -184,3 +184,9 @@ def test_the_workers_of_a_cluster_need_not_see_the_file(
             results = {result["scenario"]: result for result in run_all(original, points, executor)}
     assert results.keys() == points.keys()
     assert results[original.identity({"seed": "1"})]["report"] == run_point(original, {"seed": "1"})
+
+
+def test_a_report_of_a_sweep_has_the_scenarios_description(tmp_path: Path) -> None:
+    file = tmp_path / "scenario.yaml"
+    file.write_text("description: two alike" + TEXT)
+    assert run_point(Original.at(str(file)), {"seed": "1"})["description"] == "two alike"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import shutil
@@ -350,6 +351,16 @@ def test_results_of_a_scenario_since_edited_are_not_taken_for_its_own(xm: Xm) ->
         "give another --to, or remove the file\n"
     )
     assert (xm.directory / "results.jsonl").read_bytes() == before
+
+
+def test_two_sweeps_do_not_write_one_file(xm: Xm) -> None:
+    words = ("model", "sweep", xm.file(SHORT), "--vary", "seed=1", "--to", "results.jsonl")
+    with open(xm.directory / "results.jsonl", "wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        done = xm(*words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == "xm: results.jsonl: another sweep is at work on it\n"
+    assert xm(*words).returncode == 0
 
 
 def test_results_are_not_added_to_a_file_of_something_else(xm: Xm) -> None:

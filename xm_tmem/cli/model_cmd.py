@@ -207,6 +207,10 @@ def run(
 ) -> None:
     """Run a scenario here to its end and print the listing.
 
+    Below the listing, of what tmem counted, stands what each guest counted: its pages read from and written to files
+    and swap on its disk, the share of cleancache's gets that found their page (cc_hit, over the whole run and all its
+    file systems), and the pages that frontswap put into tmem (stores) or could not (failed).
+
     Ctrl-C ends it early with what there is by then, and exit status 130; so does a guest whose trace or recording
     turns out to be damaged, with 2. With -o json or yaml the report has the host, each guest, and what each workload
     counted; -o raw is the hypervisor's own listing. The page of --html has plots over time and all figures; it needs

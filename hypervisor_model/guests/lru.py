@@ -102,13 +102,13 @@ class Pressure:
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class TwoLists(PageLists):
-    """An active and an inactive list each for files and for anonymous pages, as in Linux 3.8 and later.
+    """An active and an inactive list each for files and for anonymous pages, as in Linux 3.x.
 
     A file page enters the inactive list and is promoted when used again; one of an executable is promoted, and kept on
     the active list, when reclaim comes to it and finds it was used.  An anonymous page enters the active list, or the
-    inactive one if it comes from swap.  While most file pages are inactive no other are evicted; then both kinds bear
-    the pressure by `swappiness` and by how many of their pages proved worth keeping.  With no more than `least_files`
-    file pages anonymous ones go.
+    inactive one if it comes from swap.  Both kinds bear the pressure by `swappiness` and by how many of their pages
+    proved worth keeping; with `files_first` (Linux 3.8 and later) only once most file pages are active.  With no more
+    than `least_files` file pages anonymous ones go.
     """
 
     __slots__ = (
@@ -117,14 +117,16 @@ class TwoLists(PageLists):
         "_anon_due",
         "_anon_pressure",
         "_file_pressure",
+        "_files_first",
         "_inactive",
         "_inactive_anon",
         "_least_files",
         "_swappiness",
     )
 
-    def __init__(self, swappiness: int = 60, least_files: int = 0) -> None:
+    def __init__(self, swappiness: int = 60, least_files: int = 0, *, files_first: bool = True) -> None:
         super().__init__({})
+        self._files_first = files_first
         # Each maps a key to whether it was used since it came to this list.
         self._inactive: OrderedDict[int, bool] = OrderedDict()
         self._active: OrderedDict[int, bool] = OrderedDict()
@@ -185,7 +187,7 @@ class TwoLists(PageLists):
             return files == 0
         if files <= self._least_files:
             return True
-        if len(self._inactive) >= len(self._active):
+        if self._files_first and len(self._inactive) >= len(self._active):
             return False
         anon_share = anon * self._anon_pressure.weight(anon, self._swappiness)
         total = anon_share + files * self._file_pressure.weight(files, 200 - self._swappiness)

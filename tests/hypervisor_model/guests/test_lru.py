@@ -45,6 +45,16 @@ def test_with_the_file_cache_at_its_least_anonymous_pages_go() -> None:
     assert anon_victims(filled(10, 40, least_files=9), 1) == 0
 
 
+def test_before_linux_3_8_anonymous_pages_go_while_most_files_are_inactive() -> None:
+    for files_first, anon in ((True, 0), (False, 1)):
+        lists = TwoLists(files_first=files_first)
+        for number in range(40):
+            lists.add(file_key(0, 7) + number, 0)
+            lists.add(anon_key(1) + number, 0)  # from swap, and not used since
+        gone = [lists.pop_victim()[0] >= ANON for _ in range(20)]
+        assert any(gone) == bool(anon)
+
+
 def test_with_active_files_in_the_majority_both_kinds_go() -> None:
     lists = filled(50, 50)
     use_twice(lists, *range(FILE, FILE + 50))

@@ -39,6 +39,7 @@ class CompileShape:
         0.6  # sources differ: the heap is heap_pages * (1 - spread) to heap_pages * (1 + spread)
     )
     heap_steps: int = 24
+    heap_growth: int = 1  # 1: evenly; 2: fast at first, as while headers are parsed: 1 - (1 - t) ** 2
     heap_reuse: float = (
         0.5  # pages of the heap touched again in a step, in parts of what it has grown by then
     )
@@ -46,23 +47,6 @@ class CompileShape:
     object_pages: int = 12
     cpu_ms: int = 1_500  # of one compilation
     link_share: float = 1.0  # of the objects that linking reads
-
-    def shrunk(self, scale: int) -> "CompileShape":
-        """The same build with every number of pages and of touches divided by `scale`.
-
-        A page then stands for pages that lie apart: there is nothing to read around it.
-        """
-        return replace(
-            self,
-            are_tools_mapped=False,
-            source_pages=max(1, self.source_pages // scale),
-            headers=max(8, self.headers // scale),
-            headers_each=max(1, self.headers_each // scale),
-            tool_pages=self.tool_pages // scale,
-            tool_touches=self.tool_touches // scale,
-            heap_pages=self.heap_pages // scale,
-            object_pages=max(1, self.object_pages // scale),
-        )
 
     def coarser(self, grain: int) -> "CompileShape":
         """The same build on a machine whose pages are `grain` times larger: as many files, each of fewer pages."""
@@ -74,6 +58,19 @@ class CompileShape:
             tool_touches=self.tool_touches // grain,
             heap_pages=self.heap_pages // grain,
             object_pages=max(1, self.object_pages // grain),
+        )
+
+    def shrunk(self, scale: int) -> "CompileShape":
+        """The same build with every number of pages and of touches divided by `scale`: fewer headers, not smaller ones.
+
+        A page then stands for pages that lie apart: there is nothing to read around it.
+        """
+        return replace(
+            self.coarser(scale),
+            are_tools_mapped=False,
+            headers=max(8, self.headers // scale),
+            header_pages=self.header_pages,
+            headers_each=max(1, self.headers_each // scale),
         )
 
 
@@ -165,7 +162,7 @@ class Job:
             run = max(1, shape.tool_touches // steps)
             start = tools + rng.randrange(max(1, shape.tool_pages - run))
             actions.append(Touch(range(start, start + run), cpu_ns, end=tools + shape.tool_pages))
-            before, size = heap_pages * step // steps, heap_pages * (step + 1) // steps
+            before, size = self._grown(heap_pages, step), self._grown(heap_pages, step + 1)
             actions.append(Touch(range(heap + before, heap + size), cpu_ns, write=True))
             actions.append(Touch(self._reused(size), cpu_ns, write=True))
         output = file_key(build.mount, OBJECT_INODE + number)
@@ -177,10 +174,18 @@ class Job:
         ]
         return actions
 
+    def _grown(self, heap_pages: int, step: int) -> int:
+        """What a heap of so many pages in the end has after so many steps."""
+        steps, growth = self._build.shape.heap_steps, self._build.shape.heap_growth
+        whole: int = steps**growth
+        lacking: int = (steps - step) ** growth
+        return heap_pages * (whole - lacking) // whole
+
     def _touches(self) -> int:
         """About how many pages an average compilation touches."""
         shape = self._build.shape
-        heap = shape.heap_pages * (1 + shape.heap_reuse * shape.heap_steps / 2)
+        share = shape.heap_growth / (shape.heap_growth + 1)  # of the heap, that there is on average
+        heap = shape.heap_pages * (1 + shape.heap_reuse * shape.heap_steps * share)
         files = (
             shape.source_pages
             + shape.headers_each * shape.header_pages

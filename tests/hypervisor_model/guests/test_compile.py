@@ -3,7 +3,7 @@
 
 import pytest
 
-from hypervisor_model.guests.handle import INODE_MASK, INODE_SHIFT
+from hypervisor_model.guests.handle import ANON, INODE_MASK, INODE_SHIFT
 from hypervisor_model.guests.work import Touch
 from hypervisor_model.guests.workloads.compile import HEADER_INODE, SOURCE_INODE, Build, CompileShape
 
@@ -38,3 +38,27 @@ def test_a_header_of_a_coarser_build_has_a_page_at_least() -> None:
     shape = CompileShape(header_pages=2.33)
     assert shape.coarser(2).header_pages == pytest.approx(1.165)
     assert shape.coarser(32).header_pages == 1
+
+
+@pytest.mark.parametrize(("growth", "halfway"), [(1, 600), (2, 900)])
+def test_a_heap_grows_evenly_or_fast_at_first(growth: int, halfway: int) -> None:
+    shape = CompileShape(
+        sources=1, heap_pages=1_200, heap_spread=0, heap_steps=24, heap_growth=growth, heap_reuse=0
+    )
+    (job,) = Build("a", shape).jobs(1)
+    grown = [
+        len(action)
+        for action in job.unit()
+        if isinstance(action, Touch) and action.listed is None and action.first >= ANON
+    ]
+    assert len(grown) == 24
+    assert sum(grown) == 1_200
+    assert sum(grown[:12]) == halfway
+
+
+def test_a_fast_growing_heap_takes_no_more_cpu_time() -> None:
+    for growth in (1, 2):
+        shape = CompileShape(sources=1, heap_growth=growth, heap_spread=0, cpu_ms=1_500)
+        (job,) = Build("a", shape).jobs(1)
+        spent_ns = sum(len(action) * action.cpu_ns for action in job.unit() if isinstance(action, Touch))
+        assert spent_ns == pytest.approx(1.5e9, rel=0.05)

@@ -45,6 +45,31 @@ def test_a_full_pool_refuses_swap_pages_and_drops_the_oldest_file_pages() -> Non
     assert zcache.get(files, 1, 4) == (0, None)
 
 
+def test_packed_swap_pages_take_what_they_have_after_compression() -> None:
+    zcache = Zcache(persistent_percent=50, ephemeral_percent=0, packed=True)
+    memory = memory_of(20, zcache)
+    pool = zcache.new_pool(persistent=True)
+    frames = []
+    for index in range(9):
+        assert zcache.put(pool, 1, index, token(COMPRESSIBLE)) == 1  # 1,024 bytes and a header
+        frames.append(memory.reserved)
+    assert frames == [1, 1, 1, 2, 2, 2, 2, 3, 3]
+    assert zcache.put(pool, 1, 9, token(RANDOM)) == -ENOMEM
+    assert zcache.get(pool, 1, 8) == (1, token(COMPRESSIBLE))
+    assert zcache.flush_object(pool, 1) == 1
+    assert zcache.frames == memory.reserved == 0
+
+
+def test_packed_swap_pages_are_as_many_as_a_share_of_the_frames() -> None:
+    zcache = Zcache(persistent_percent=50, ephemeral_percent=0, packed=True)
+    memory_of(10, zcache)
+    pool = zcache.new_pool(persistent=True)
+    assert [zcache.put(pool, 1, index, token(COMPRESSIBLE)) for index in range(6)] == [1] * 5 + [-ENOMEM]
+    assert zcache.put(pool, 1, 4, token(TEXT)) == 1  # instead of what was there
+    zcache.flush_page(pool, 1, 0)
+    assert zcache.put(pool, 1, 5, token(TEXT)) == 1
+
+
 def test_what_is_refused_goes_to_the_peer() -> None:
     zcache = Zcache(persistent_percent=1, remote_frames=1)
     memory = memory_of(100, zcache)

@@ -122,13 +122,10 @@ def _error_r5(rows: Mapping[Row, Pair]) -> float:
 
 
 def _error_r6(rows: Mapping[Row, Pair]) -> float:
-    """8 and 16 jobs on both machines: what became of the I/O."""
+    """8 and 16 jobs: what became of the I/O."""
+    published = kernel_compile.PUBLISHED_FRONTSWAP
     return _squares(
-        *(
-            (kernel_compile.change(*rows[name, jobs]), published[jobs], 10)
-            for name, published in kernel_compile.PUBLISHED_FRONTSWAP.items()
-            for jobs in (8, 16)
-        )
+        *((kernel_compile.change(*pair), published[name][jobs], 10) for (name, jobs), pair in rows.items())
     )
 
 
@@ -146,6 +143,8 @@ WORKING_SET: Final[Mapping[str, tuple[float, float]]] = {
 POOL: Final = (2, 40)  # percent of memory
 # Builds whose pages lie apart take a tenth of the time; and nothing may come from settings that know all rows.
 AFRESH: Final = Effort(explored=60, generations=6, changed=10, spread=0.15, poor=60)
+ONE_HEAP: Final = {"heap_pages": (8_000, 25_000)}
+FOR_ONE: Final = Effort(explored=20, generations=4, changed=6, spread=0.1, poor=200)
 PROBLEMS: Final[Mapping[str, Problem]] = {
     "R4": Problem(
         {"zcache": kernel_compile.ZCACHE},
@@ -164,14 +163,21 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         (("cleancache", 24), ("cleancache", 8)),
         WORKING_SET,
         _error_r5,
-        Effort(explored=0, generations=2, changed=8, spread=0.12, poor=60),
+        Effort(explored=0, generations=3, changed=10, spread=0.12, poor=60),
     ),
-    "R6": Problem(
-        kernel_compile.FRONTSWAP,
-        tuple((name, jobs) for name in kernel_compile.FRONTSWAP for jobs in (16, 8)),
-        {"heap_pages": WORKING_SET["heap_pages"], "persistent_percent": POOL},
+    "R6-1GB": Problem(
+        {"1 GB": kernel_compile.FRONTSWAP["1 GB"]},
+        (("1 GB", 16), ("1 GB", 8)),
+        ONE_HEAP,
         _error_r6,
-        Effort(explored=32, generations=7, changed=8, spread=0.15, poor=40),
+        FOR_ONE,
+    ),
+    "R6-512MB": Problem(
+        {"512 MB": kernel_compile.FRONTSWAP["512 MB"]},
+        (("512 MB", 16), ("512 MB", 8)),
+        ONE_HEAP,
+        _error_r6,
+        FOR_ONE,
     ),
 }
 

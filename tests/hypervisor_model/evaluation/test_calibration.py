@@ -22,7 +22,8 @@ from hypervisor_model.evaluation.one_machine import Machine, Run, without
 STATED = {
     "R4": {("zcache", 4), ("zcache", 12), ("zcache", 20)},
     "R5": {("cleancache", 8), ("cleancache", 24)},
-    "R6": {("1 GB", 8), ("1 GB", 16), ("512 MB", 8), ("512 MB", 16)},
+    "R6-1GB": {("1 GB", 8), ("1 GB", 16)},
+    "R6-512MB": {("512 MB", 8), ("512 MB", 16)},
 }
 
 

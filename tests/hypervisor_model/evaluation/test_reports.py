@@ -127,12 +127,31 @@ def test_the_zcache_table_itself_is_within_its_tolerance_and_others_are_not() ->
     assert beside(published | {36: -6.0}) == ["more than 5 % from 0 at N >= 32"]
 
 
-@pytest.mark.parametrize(
-    ("guest", "pages"),
-    [("compile-4.12", compile_host.PAGES_A_READ), ("grep-4.12", compile_host.PAGES_A_READ_GREP)],
-)
-def test_pages_of_a_read_request_are_those_of_the_recordings(guest: str, pages: float) -> None:
-    path = recordings.needed(recordings.root()) / "guests" / f"{guest}.tmemops.gz"
+def test_a_source_of_r1_that_stands_for_many_reads_and_writes_all_of_their_pages() -> None:
+    real, here = kernel_compile.CLEANCACHE.shape, compile_host.SHAPE
+    for name in ("source_pages", "object_pages"):
+        of_many = getattr(real, name) * compile_host.SOURCES_EACH
+        assert getattr(here, name) * compile_host.SCALE == of_many, name
+
+
+def test_requests_are_what_the_disk_can_do_together() -> None:
+    run = compile_host.Run(
+        seconds=1,
+        cpu_seconds=1,
+        tmem_cpu_seconds=0,
+        pages_read=66,
+        swap_ins=8,
+        swap_outs=22,
+        gets=500,
+        puts=500,
+        stored=0,
+        guest_mb=1,
+    )
+    assert run.requests == pytest.approx(58 / 5.8 + 1 + 2)
+
+
+def test_pages_of_a_read_request_are_those_of_the_recording() -> None:
+    path = recordings.needed(recordings.root()) / "guests" / "compile-4.12.tmemops.gz"
     runs: list[int] = []
     after: tuple[int, int] | None = None
     for operation in Recording(str(path)):
@@ -145,7 +164,7 @@ def test_pages_of_a_read_request_are_those_of_the_recordings(guest: str, pages: 
             runs[-1] += 1
             after = (operation.oid, operation.page_index + 1)
     requests = sum(-(-run // compile_host.SEGMENTS) for run in runs)
-    assert sum(runs) / requests == pytest.approx(pages, abs=0.05)
+    assert sum(runs) / requests == pytest.approx(compile_host.PAGES_A_READ, abs=0.05)
 
 
 @pytest.mark.parametrize("policy", ["greedy", "static"])

@@ -165,20 +165,12 @@ PROBLEMS: Final[Mapping[str, Problem]] = {
         _error_r5,
         Effort(explored=0, generations=3, changed=10, spread=0.12, poor=60),
     ),
-    "R6-1GB": Problem(
-        {"1 GB": kernel_compile.FRONTSWAP["1 GB"]},
-        (("1 GB", 16), ("1 GB", 8)),
-        ONE_HEAP,
-        _error_r6,
-        FOR_ONE,
-    ),
-    "R6-512MB": Problem(
-        {"512 MB": kernel_compile.FRONTSWAP["512 MB"]},
-        (("512 MB", 16), ("512 MB", 8)),
-        ONE_HEAP,
-        _error_r6,
-        FOR_ONE,
-    ),
+    **{
+        f"R6-{name.replace(' ', '')}": Problem(
+            {name: machine}, ((name, 16), (name, 8)), ONE_HEAP, _error_r6, FOR_ONE
+        )
+        for name, machine in kernel_compile.FRONTSWAP.items()
+    },
 }
 
 

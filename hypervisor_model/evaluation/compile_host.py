@@ -87,10 +87,14 @@ class Run:
     guest_mb: float
 
     @property
+    def file_requests(self) -> float:
+        """Reads of files, if all that can go together does."""
+        return (self.pages_read - self.swap_ins) / PAGES_A_READ
+
+    @property
     def requests(self) -> float:
-        """Of the disk, if all that can go together does; written files left out, of which tmem saves none."""
-        files = (self.pages_read - self.swap_ins) / PAGES_A_READ
-        return files + self.swap_ins / SWAP_CLUSTER + self.swap_outs / SEGMENTS
+        """These and what swapping asks of the disk; written files left out, of which tmem saves none."""
+        return self.file_requests + self.swap_ins / SWAP_CLUSTER + self.swap_outs / SEGMENTS
 
 
 class _Snapshot:
@@ -184,6 +188,7 @@ def r1_and_r3() -> list[Result]:
     """The second build of eight guests that compile without end."""
     before, after = run_host(Host("off", tmem=False)), run_host(Host("tmem"))
     saved = before.requests / before.seconds - after.requests / after.seconds
+    of_files = before.file_requests / before.seconds - after.file_requests / after.seconds
     cpu = 100 * after.tmem_cpu_seconds / after.seconds
     within = 150 <= saved <= 600 and cpu <= 0.4
     verdict: Verdict = "PASS" if within else "SHAPE" if 75 <= saved <= 1_200 and cpu <= 1 else "MISS"
@@ -205,6 +210,7 @@ def r1_and_r3() -> list[Result]:
         f"An I/O is a request to the disk: {PAGES_A_READ} pages of a file, {SWAP_CLUSTER} that are swapped in, "
         f"{SEGMENTS} that are swapped out. {PAGES_A_READ} is the mean run of gets that tmem served in the recording of "
         f"a guest that compiles, cut at {SEGMENTS} pages, where a request of Xen's block ring is full. "
+        f"Reads of files alone are {of_files:.0f} IO/s less. "
         "CPU: counts times measured costs.",
     )
     return [ols, _overhead(after, cpu)]

@@ -29,6 +29,7 @@ HOT = (
             "guest",
             "handle",
             "inodes",
+            "kswapd",
             "lru",
             "memory",
             "reclaim",

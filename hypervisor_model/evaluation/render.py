@@ -25,7 +25,7 @@ with what was measured to explain it; **NO-REF** nothing verified to compare wit
 source, [A] known by its abstract.
 
 Parameters that nobody published were found from the rows that the evaluation's rules state, and the other rows are
-judged: R5's working set from 8 and 24 threads, R4's heap, disk and pool from N = 4, 12 and 20, R6's heaps from N = 8
+judged: R5's working set from 8 and 24 threads, R4's heap and disk from N = 4, 12 and 20, R6's heaps from N = 8
 and 16, each by a search that knows no other row (`python -m hypervisor_model.evaluation.calibration R5`, and R4,
 R6-1GB, R6-512MB). R1 and R2 have R5's working set, R7 has R4's setting. R3, R9 and R10 were judged as they first came
 out. Near its knee a build is chaotic: settings that differ by a few percent give gains that differ by 10 points and
@@ -39,17 +39,22 @@ R2 first as 64, and rounding was found in it: a source that stood for 16 read tw
 it reads all: 59 percent. With pages half as large instead, and 16, it is 63. R2 is at the edge of what it may be, and
 how coarse the model is decides on which side.
 
-R4 still has from settings chosen by hand, with *all* rows in view, how even and how young its heaps are; a setting by
-hand is shown beside it, within the tolerance: the model can show what was published, and does not predict it. R4 was
-also tried with what is known of its machine, and heap and disk alone to be found: swap pages packed, as many as three
-quarters of memory has, file pages as long as reclaim leaves them, heaps as counted, lists as before Linux 3.8. Builds
-without zcache then take 1.06, 1.23, 2.1, 3.2, 5.1 and 10.3 times as long as with N = 12 (N = 16 to 36; published: 1.18,
-1.53, 2.5, 3.8, 5.0, 7.6), but the gains are 0, 13, 93, 174, 338 and 38 percent (published: 9, 14, 26, 31, 0, -1): in
-the model every put finds a frame to store in. In Linux it may neither wait for one nor take of the reserve, and with
-that many jobs memory is short just then; how many puts failed was not published.
+R4's machine has no setting by hand any more: swap pages packed as xvmalloc packs them, as many as three quarters of
+memory has, file pages as long as reclaim leaves them, heaps as counted, lists as before Linux 3.8, kswapd with its
+watermarks, and only heap and disk to be found, from N = 4, 12 and 20. Builds *without* zcache then take as long as
+published, row by row, also where nothing was found from (N = 24 to 36). The gains were looked at while the model
+grew; each step is what Linux 3.2 does. With a frame for every put they were 0, 13, 93, 174, 338 and 38 percent (N =
+16 to 36; published: 9, 14, 26, 31, 0, -1). A put may neither wait nor take of the reserve, and fails where a job
+reclaims for itself: with kswapd, watermarks, batches and the disk's queue, and pages that the disk fetches one by
+one, they were 6, 18, 32, 26, 14 and -5 with one setting, and 0, 14, 37, 53, 42 and 28 with the next that the search
+found. With requests of the disk as they are: 3, 10, 37, 55, 18 and 12. With pieces of frames as xvmalloc cuts them,
+and time for every page that reclaim looks at, a search once more found the setting in use. Beyond N = 20 single
+builds differ by 20 points and more from seed to seed, so the mean of three is known to ten or so, and half of the
+tolerance at N = 32 and 36 is luck.
 
-R6 is two machines with a kernel each since its last search for both, which had come out as 44 percent less at best: its
-pools are facts now (what zcache may keep, and zswap's default), and its heaps behave as counted. That about every page
+R6 is two machines with a kernel each since its last search for both, which had come out as 44 percent less at best:
+its pools are facts (what zcache may keep, and zswap's default), and its heaps behave as counted. It has no kswapd:
+with it, and with clusters of swap, its small builds thrash where the published ones did not. That about every page
 from swap is a major fault of its own was read from N = 8 and 16. The measure of R6's collapse was set after its first
 run.
 

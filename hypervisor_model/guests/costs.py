@@ -33,6 +33,18 @@ class Costs:
         self.fault_ns = fault_ns  # the guest's own way through a page fault
         self.io_ns = io_ns  # setting up a disk request and taking its interrupt
 
+    def scaled(self, factor: int) -> "Costs":
+        """The same where a page stands for so many."""
+        return Costs(
+            hypercall_ns=self.hypercall_ns * factor,
+            put_ns=self.put_ns * factor,
+            get_hit_ns=self.get_hit_ns * factor,
+            get_miss_ns=self.get_miss_ns * factor,
+            flush_ns=self.flush_ns * factor,
+            fault_ns=self.fault_ns * factor,
+            io_ns=self.io_ns * factor,
+        )
+
     def tmem_ns(self, *, puts: int, hits: int, misses: int, flushes: int) -> int:
         """CPU time of so many operations."""
         return (

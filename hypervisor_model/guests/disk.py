@@ -37,14 +37,21 @@ class Disk:
         "reads",
         "seek_ns",
         "swap_seek_ns",
+        "write_seek_ns",
         "writes",
     )
 
     def __init__(
-        self, *, seek_ns: int = SEEK_NS, page_ns: int = PAGE_NS, swap_seek_ns: int | None = None
+        self,
+        *,
+        seek_ns: int = SEEK_NS,
+        page_ns: int = PAGE_NS,
+        swap_seek_ns: int | None = None,
+        write_seek_ns: int | None = None,
     ) -> None:
         self.seek_ns = seek_ns
         self.swap_seek_ns = seek_ns if swap_seek_ns is None else swap_seek_ns
+        self.write_seek_ns = write_seek_ns  # None: of what a read pays, a part
         self.page_ns = page_ns
         self.free_at_ns = self.busy_ns = 0
         self.reads = self.writes = self.pages_read = self.pages_written = 0
@@ -71,8 +78,10 @@ class Disk:
         """
         self.writes += 1
         self.pages_written += pages
-        seek_ns = self.seek_ns if position >= 0 else self.swap_seek_ns
-        cost = pages * self.page_ns + seek_ns // WRITES_MERGED
+        seek_ns = self.write_seek_ns
+        if seek_ns is None:
+            seek_ns = (self.seek_ns if position >= 0 else self.swap_seek_ns) // WRITES_MERGED
+        cost = pages * self.page_ns + seek_ns
         self.busy_ns += cost
         self.free_at_ns = max(self.free_at_ns, now_ns) + cost
         return self.free_at_ns

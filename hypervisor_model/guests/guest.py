@@ -254,6 +254,9 @@ class Guest:
             thread = self.threads[number]
             thread.running = True
             self._idle -= 1
+            kswapd = self.memory.kswapd
+            if kswapd is not None:
+                kswapd.crowding = max(1.0, (len(self._ready) + self.vcpus - self._idle + 1) / self.vcpus)
             self._at(self._run_slice(thread, now_ns), number)
 
     def _run_slice(self, thread: Thread, now_ns: int) -> int:

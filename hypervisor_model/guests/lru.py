@@ -30,10 +30,11 @@ ONLY_COPY: Final = 8  # an anonymous page out of an exclusive get: it has its sl
 class PageLists:
     """What `GuestMemory` needs of an order of pages. A class and no protocol, for the speed of compiled calls."""
 
-    __slots__ = ("pages",)
+    __slots__ = ("looked", "pages")
 
     def __init__(self, pages: dict[int, int]) -> None:
         self.pages = pages  # every resident page and its flags
+        self.looked = 0  # pages that reclaim looked at, for an order that spares some
 
     def touch(self, key: int) -> None:
         """A resident page is used."""
@@ -174,6 +175,7 @@ class TwoLists(PageLists):
         """Both kinds bear so much looking at, not so many evictions: where all is in use the other kind goes."""
         key = -1
         while key < 0:
+            self.looked += 1
             key = self._look_at_anon() if self._is_anon_due() else self._look_at_file()
         return key, self.pages.pop(key)
 

@@ -16,6 +16,7 @@ from hypervisor_model.guests.disk import SWAP_AREA, Disk
 from hypervisor_model.guests.frontswap import Frontswap
 from hypervisor_model.guests.handle import ANON, EXECUTABLE, FS_SHIFT, INDEX_MASK, INODE_MASK, INODE_SHIFT
 from hypervisor_model.guests.inodes import InodeCache
+from hypervisor_model.guests.kswapd import Kswapd
 from hypervisor_model.guests.lru import DIRTY, ONLY_COPY, WAS_ACTIVE, WRITTEN, OneList, PageLists
 from hypervisor_model.guests.reclaim import SWAP_CLUSTER, Frames
 from hypervisor_model.guests.swap import SwapDevice
@@ -59,6 +60,7 @@ class GuestMemory(Frames):
         inode_limit: int = 0,
         get_first: bool = False,
         put_active_only: bool = False,
+        kswapd: Kswapd | None = None,
     ) -> None:
         super().__init__(
             totalram,
@@ -72,6 +74,7 @@ class GuestMemory(Frames):
             costs=costs,
             reclaim_batch=reclaim_batch,
             put_active_only=put_active_only,
+            kswapd=kswapd,
         )
         self.readahead, self.swap_readahead = readahead, swap_readahead
         self.inodes = InodeCache(inode_limit, totalram)
@@ -101,8 +104,7 @@ class GuestMemory(Frames):
         if self.get_first:
             return self._fill(key, key, key + 1, now_ns)
         # The same as _fill for one page, for speed.
-        if self.totalram - self.reserved <= len(self.lists.pages):
-            now_ns = self.reclaim(self.reclaim_batch, now_ns)
+        now_ns = self._make_room(1, now_ns)
         lists = self.lists
         lists.add(key, 0)
         lists.demanded(key)

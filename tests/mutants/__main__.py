@@ -32,6 +32,9 @@ SUITE: Final = (
     "tests/hypervisor_model/host",
     "tests/hypervisor_model/tmem",
     "tests/hypervisor_model/test_hypervisor.py",
+    "tests/hypervisor_model/guests/test_kswapd.py",
+    "tests/hypervisor_model/guests/test_zcache.py",
+    "tests/hypervisor_model/guests/test_xvmalloc.py",
     "tests/conformance/test_traces.py",
     "tests/hypervisor_model/lib",
 )

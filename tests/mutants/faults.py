@@ -335,4 +335,45 @@ FAULTS: Final = (
         "",
         "pages stay on the list of a client that is gone",
     ),
+    # Back ends in the guest's own memory, and when it has a frame for them.
+    Fault(
+        "guests/kswapd.py",
+        "return free > self.min_free and not self._in_batch",
+        "return free > self.min_free",
+        "a batch of direct reclaim gives its frames to its own puts",
+    ),
+    Fault(
+        "guests/kswapd.py",
+        "            frames.reserved += 1\n",
+        "",
+        "frees a frame before the disk has its page",
+    ),
+    Fault(
+        "guests/kswapd.py",
+        "            frames.wait_until_ns = queue[0]\n",
+        "            pass\n",
+        "takes of the reserve without a wait",
+    ),
+    Fault(
+        "guests/kswapd.py", "int(spent_ns * self.crowding)", "spent_ns", "kswapd has a processor to itself"
+    ),
+    Fault(
+        "guests/kswapd.py",
+        "looks * frames.costs.fault_ns",
+        "frames.costs.fault_ns",
+        "pages that stay are looked at for nothing",
+    ),
+    Fault(
+        "guests/zcache.py",
+        "        self._drop(place)\n        if not may_allocate:",
+        "        if not may_allocate:",
+        "a duplicate put that fails leaves what is out of date",
+    ),
+    Fault("guests/xvmalloc.py", "fitting = min(", "fitting = max(", "takes from where most is left"),
+    Fault(
+        "guests/xvmalloc.py",
+        "        if free == PAGE_SIZE:\n",
+        "        if free > PAGE_SIZE:\n",
+        "keeps frames that nothing is in",
+    ),
 )

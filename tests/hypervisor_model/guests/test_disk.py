@@ -16,6 +16,14 @@ def test_a_round_is_a_request_for_files_and_one_for_swap() -> None:
     assert disk.writes == 2
 
 
+def test_what_a_write_pays_for_its_seek_may_be_stated() -> None:
+    disk = Disk(write_seek_ns=70)
+    disk.write_out(0, 3, 0)
+    disk.write_out(0, 0, 2)
+    assert disk.free_at_ns == 5 * PAGE_NS + 2 * 70
+    assert disk.read(disk.free_at_ns, 100, 1) == 6 * PAGE_NS + 2 * 70 + SEEK_NS
+
+
 def test_a_writer_waits_until_no_more_than_the_backlog_is_left() -> None:
     disk = Disk()
     now_ns = 1_000

@@ -42,15 +42,16 @@ how coarse the model is decides on which side.
 R4's machine has no setting by hand any more: swap pages packed as xvmalloc packs them, as many as three quarters of
 memory has, file pages as long as reclaim leaves them, heaps as counted, lists as before Linux 3.8, kswapd with its
 watermarks, and only heap and disk to be found, from N = 4, 12 and 20. Builds *without* zcache then take as long as
-published, row by row, also where nothing was found from (N = 24 to 36). The gains were looked at while the model
-grew; each step is what Linux 3.2 does. With a frame for every put they were 0, 13, 93, 174, 338 and 38 percent (N =
-16 to 36; published: 9, 14, 26, 31, 0, -1). A put may neither wait nor take of the reserve, and fails where a job
-reclaims for itself: with kswapd, watermarks, batches and the disk's queue, and pages that the disk fetches one by
-one, they were 6, 18, 32, 26, 14 and -5 with one setting, and 0, 14, 37, 53, 42 and 28 with the next that the search
-found. With requests of the disk as they are: 3, 10, 37, 55, 18 and 12. With pieces of frames as xvmalloc cuts them,
-and time for every page that reclaim looks at, a search once more found the setting in use. Beyond N = 20 single
-builds differ by 20 points and more from seed to seed, so the mean of three is known to ten or so, and half of the
-tolerance at N = 32 and 36 is luck.
+published within 11 percent up to N = 32, also where nothing was found from, and 22 percent less at 36. The gains were
+looked at while the model grew; each step is what Linux 3.2 does. With a frame for every put they were 0, 13, 93, 174,
+338 and 38 percent (N = 16 to 36; published: 9, 14, 26, 31, 0, -1). A put may neither wait nor take of the reserve,
+and fails where a job reclaims for itself: with kswapd, watermarks, batches and the disk's queue, and pages that the
+disk fetches one by one, they were 6, 18, 32, 26, 14 and -5 with one setting, and 0, 14, 37, 53, 42 and 28 with the
+next that the search found. With requests of the disk as they are: 3, 10, 37, 55, 18 and 12. With pieces of frames as
+xvmalloc cuts them, and time for every page that reclaim looks at, they were 10, 36, 30, -19 and 3 (N = 20 to 36) with
+the setting before, and a search once more found the one in use. Beyond N = 16 single builds differ by 20 points and
+more from seed to seed, so a mean of three or five is known to ten or so: that is also how well the search can tell
+settings apart, and N = 20, which it knows, came out with twice the gain.
 
 R6 is two machines with a kernel each since its last search for both, which had come out as 44 percent less at best:
 its pools are facts (what zcache may keep, and zswap's default), and its heaps behave as counted. It has no kswapd:

@@ -49,9 +49,8 @@ class Machine:
     shape: CompileShape
     scale: int = 32
     are_neighbours: bool = False
-    in_requests: bool = (
-        False  # of pages that lie apart: the disk reads ahead, and clusters of swap, as it would
-    )
+    in_requests: bool = False
+    """Pages that lie apart are read with their neighbours, as a file or a cluster of swap is."""
     sources: int = 216
     ram_mb: int = 1024
     seek_us: int = 625

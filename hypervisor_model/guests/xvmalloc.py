@@ -16,9 +16,7 @@ class XvPool:
         self.frames = 0
         self._next = 0
         self._free: dict[int, int] = {}  # frame -> bytes that are free in it
-        self._with: dict[
-            int, dict[int, None]
-        ] = {}  # so many bytes -> the frames that have them, oldest first
+        self._with: dict[int, dict[int, None]] = {}  # so many free bytes -> the frames, oldest first
 
     def malloc(self, size: int) -> int:
         """Take so many bytes, at most PAGE_SIZE; returns the frame they are in."""

@@ -137,19 +137,25 @@ def test_no_put_finds_a_frame_while_memory_is_short() -> None:
     assert zcache.failed_allocs == 2
 
 
-def test_no_put_of_a_batch_of_direct_reclaim_finds_a_frame() -> None:
-    zcache = Zcache(ephemeral_percent=50)
+def reading(zcache: Zcache, min_free: int) -> GuestMemory:
+    """100 frames that kswapd looks after, and files that go to zcache when they are evicted."""
     memory = GuestMemory(
         100,
         disk=Disk(),
         contents=Contents(1),
         cleancache=Cleancache(zcache),
-        kswapd=Kswapd(min_free=10, queue_pages=32),
+        kswapd=Kswapd(min_free=min_free, queue_pages=32),
         readahead=1,
         reclaim_batch=4,
     )
     memory.cleancache.init_fs()
     zcache.attach(memory)
+    return memory
+
+
+def test_no_put_of_a_batch_of_direct_reclaim_finds_a_frame() -> None:
+    zcache = Zcache(ephemeral_percent=50)
+    memory = reading(zcache, min_free=10)
     for page in range(91):  # at once: kswapd has time for one page
         assert zcache.failed_allocs == 0
         puts = memory.cleancache.puts
@@ -160,16 +166,7 @@ def test_no_put_of_a_batch_of_direct_reclaim_finds_a_frame() -> None:
 
 def test_reclaim_in_the_background_reaches_the_file_pages() -> None:
     zcache = Zcache(ephemeral_percent=100)
-    memory = GuestMemory(
-        100,
-        disk=Disk(),
-        contents=Contents(1),
-        cleancache=Cleancache(zcache),
-        kswapd=Kswapd(min_free=8, queue_pages=32),
-        readahead=1,
-    )
-    memory.cleancache.init_fs()
-    zcache.attach(memory)
+    memory = reading(zcache, min_free=8)
     for page in range(300):
         memory.fault(file_key(0, 1) + page, False, 0, page * 1_000_000)
     assert 0 < zcache.frames < 50
